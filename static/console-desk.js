@@ -70,7 +70,18 @@ function show(event, layout, states) {
     const fees = "Fees of the order as a whole are added.";
     sum.textContent = prices.length ? `Tickets: ${money({ ...prices[0], amount })}. ${fees}` : "";
   };
-  /** @type {Map<string, HTMLElement>} */ const buttons = new Map();
+  /** @type {Map<string, HTMLButtonElement>} */ const buttons = new Map();
+  const blocked = /** @type {HTMLInputElement} */ (make("input", { type: "checkbox", name: "blocked" }));
+  const isOffered = (/** @type {string} */ id) =>
+    (states.get(id) ?? "blocked") === (blocked.checked ? "blocked" : "available");
+  blocked.addEventListener("change", () => {
+    picked.clear();
+    for (const [id, element] of buttons) {
+      element.disabled = !isOffered(id);
+      element.setAttribute("aria-pressed", "false");
+    }
+    draw();
+  });
   const toggle = (/** @type {string} */ id, /** @type {any} */ seat, /** @type {any} */ category) => {
     if (!picked.delete(id)) picked.set(id, { seat, category, type: "" });
     buttons.get(id)?.setAttribute("aria-pressed", String(picked.has(id)));
@@ -78,8 +89,9 @@ function show(event, layout, states) {
   };
   const seatButton = (/** @type {any} */ seat, /** @type {any} */ category) => {
     const state = states.get(seat.id) ?? "blocked";
-    const set = { type: "button", disabled: state !== "available", title: state, "aria-pressed": picked.has(seat.id) };
-    const element = make("button", { ...set, ariaLabel: placeOf(seat) }, seat.label || seat.id);
+    const set = { type: "button", disabled: !isOffered(seat.id), title: state, "aria-pressed": picked.has(seat.id) };
+    const attributes = { ...set, ariaLabel: placeOf(seat) };
+    const element = /** @type {HTMLButtonElement} */ (make("button", attributes, seat.label || seat.id));
     element.addEventListener("click", () => toggle(seat.id, seat, category));
     buttons.set(seat.id, element);
     return element;
@@ -107,7 +119,11 @@ function show(event, layout, states) {
     if (picked.size && wanted) throw new Error("Pick seats or say how many, not both.");
     const typed = [...picked].filter(([, own]) => own.type).map(([id, own]) => [id, own.type]);
     const chosen = picked.size
-      ? { seats: [...picked.keys()], ticket_types: Object.fromEntries(typed) }
+      ? {
+          seats: [...picked.keys()],
+          ticket_types: Object.fromEntries(typed),
+          ...(blocked.checked ? { blocked: true } : {}),
+        }
       : { best_available: { quantity: wanted, category: elements.category.value } };
     const email = elements.email.value.trim();
     const buyer = { name: elements.name.value, ...(email ? { email } : {}) };
@@ -132,6 +148,7 @@ function show(event, layout, states) {
       form(
         { className: "card" },
         sell,
+        make("label", { className: "check" }, blocked, " Sell blocked seats: they do not go on sale in between"),
         list,
         sum,
         field("Or the best ones of", { name: "category" }, "select", ...options),

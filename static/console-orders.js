@@ -13,6 +13,7 @@ const exported = [
   ["tickets", "Tickets"],
   ["door-list", "Door list"],
   ["payments", "Payments"],
+  ["blocks", "Blocked seats"],
 ];
 
 /** @param {any[]} orders @param {string} event */

@@ -55,9 +55,20 @@ function show(id, settings, samples, prices) {
         : []),
       ...(may("admin") ? [switchButton(url, settings, "published", ["Publish", "Back to draft"])] : []),
       make("a", { href: `#/event/${id}/orders` }, "Orders"),
-      ...(steers ? [make("a", { href: `#/event/${id}/desk` }, "Sell at the desk")] : []),
+      ...(steers
+        ? [
+            make("a", { href: `#/event/${id}/desk` }, "Sell at the desk"),
+            make("a", { href: `#/event/${id}/seats` }, "Block seats"),
+          ]
+        : []),
+      ...(may("admin")
+        ? [
+            make("a", { href: `#/event/${id}/plan` }, "Seating plan"),
+            make("a", { href: `#/event/${id}/settings` }, "Settings"),
+          ]
+        : []),
       make("a", { href: `${root}/e/${id}`, target: "_blank" }, "Queue page"),
-      make("a", { href: `${root}/e/${id}/seats?preview`, target: "_blank" }, "Seats"),
+      make("a", { href: `${root}/e/${id}/seats?preview`, target: "_blank" }, "Seats, as fans see them"),
       ...(steers ? [make("a", { href: `${root}/door/${id}`, target: "_blank" }, "Door")] : []),
       make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, "History"),
       ...(steers || settings.cancelled

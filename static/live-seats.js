@@ -75,9 +75,9 @@ export class LiveSeats {
     }, ms);
   }
 
-  /** Follows the changes over the socket. @param {string} path */
+  /** Follows the changes over the socket, which is returned. @param {string} path */
   watch(path) {
-    socket(path, {
+    return socket(path, {
       onMessage: (message) => {
         if (message.type === "seats" && message.version > this.version) this.apply(message);
       },

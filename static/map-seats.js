@@ -41,11 +41,12 @@ function picture(kind, fill, edge, r, line) {
   return canvas;
 }
 
-/** @param {any} seat @param {boolean} isMine @param {number} s scale @param {any} colours */
-function pictureOf(seat, isMine, s, { fills, edges, ink, soft, line }) {
+/** @param {any} seat @param {boolean} isMine @param {boolean} isMarked @param {number} s scale @param {any} colours */
+function pictureOf(seat, isMine, isMarked, s, { fills, edges, ink, soft, line }) {
   const r = s * Math.min(RADIUS_MAX, seat.radius ?? RADIUS),
     thin = Math.max(0.7, s * 0.08);
   if (isMine) return picture(seat.reserved ? "square" : "disc", ink, ink, r * 1.15, thin);
+  if (isMarked) return picture("square", line, ink, r * 0.8, thin);
   const { category } = seat;
   if (seat.state === AVAILABLE)
     return picture(seat.reserved ? "square" : "disc", fills[category], edges[category], r, thin);
@@ -73,7 +74,7 @@ export function paintSeats(pen, map, { x: ox, y: oy, scale: s }, colours) {
       else if (x < known.left.x) known.left = { x, y };
       else if (x > known.right.x) known.right = { x, y };
       const isMine = map.mine.has(seat.id),
-        drawn = pictureOf(seat, isMine, s, colours),
+        drawn = pictureOf(seat, isMine, map.marked.has(seat.id), s, colours),
         side = drawn.width / devicePixelRatio;
       pen.globalAlpha = isMine || map.isShown(seat) ? 1 : FILTERED_ALPHA;
       pen.drawImage(drawn, x - side / 2, y - side / 2, side, side);

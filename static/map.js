@@ -39,6 +39,7 @@ export class SeatMap {
     /** @type {any[]} */ this.seats = [];
     /** @type {any[]} */ this.areas = [];
     /** @type {Set<string>} */ this.mine = new Set();
+    /** Seats that stand out, as blocked ones do in the console. @type {Set<string>} */ this.marked = new Set();
     /** @type {any} */ this.cursor = null;
     /** Categories that are shown: all of them, or those of a filter. @type {Set<number> | null} */
     this.filter = null;

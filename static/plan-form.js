@@ -3,6 +3,7 @@
 import { call } from "./api.js";
 import { api, field, table } from "./console.js";
 import { make } from "./make.js";
+import { decimalsOf } from "./money.js";
 
 /** Decodes a file by its byte-order mark. @param {File} file */
 async function textOf(file) {
@@ -13,8 +14,9 @@ async function textOf(file) {
 }
 
 export class PlanForm {
-  /** @param {string} text the plan to begin with */
-  constructor(text) {
+  /** @param {string} text the plan to begin with @param {string} [currency] */
+  constructor(text, currency = "EUR") {
+    this.currency = currency;
     const file = field("From a file: pretix's JSON, ours, or CSV", { type: "file", accept: ".json,.csv,.txt" });
     this.label = field("Seating plan (empty: none)", { name: "plan", value: text }, "textarea");
     this.area = /** @type {HTMLTextAreaElement} */ (this.label.querySelector("textarea"));
@@ -37,7 +39,7 @@ export class PlanForm {
     try {
       const url = `${api}/events/preview/seating?preview=true`;
       const plan = await call("PUT", url, { raw: this.area.value });
-      this.seen.replaceChildren(...shown(plan));
+      this.seen.replaceChildren(...shown(plan, this.currency));
       return plan;
     } catch (problem) {
       const { body, message } = /** @type {any} */ (problem);
@@ -55,7 +57,8 @@ export class PlanForm {
     if (!text) return "";
     const inputs = /** @type {NodeListOf<HTMLInputElement>} */ (this.seen.querySelectorAll("[data-category]"));
     if (inputs.length) {
-      const amount = (/** @type {HTMLInputElement} */ { value }) => (value ? Math.round(Number(value) * 100) : null);
+      const scale = 10 ** decimalsOf(this.currency);
+      const amount = (/** @type {HTMLInputElement} */ { value }) => (value ? Math.round(Number(value) * scale) : null);
       const prices = Object.fromEntries([...inputs].map((input) => [input.dataset.category, amount(input)]));
       if (![...inputs].some((input) => input.value)) throw new Error("Give the prices of the seating plan, below it.");
       return JSON.stringify({ plan: text, prices });
@@ -67,8 +70,9 @@ export class PlanForm {
   }
 }
 
-/** @param {any} plan */
-function shown(plan) {
+/** @param {any} plan @param {string} currency */
+function shown(plan, currency) {
+  const decimals = decimalsOf(currency);
   const formats = { fairline: "Fairline's own format", pretix: "pretix's format", csv: "a CSV list" };
   const parts = [
     [plan.sections, "section"],
@@ -80,21 +84,26 @@ function shown(plan) {
   ].filter(([count]) => count);
   const counts = parts.map(([count, name]) => `${count} ${name}${count === 1 ? "" : "s"}`).join(", ");
   const price = (/** @type {any} */ category) => {
-    if (!plan.unpriced.includes(category.name)) return category.price === null ? "not for sale" : euros(category.price);
+    if (!plan.unpriced.includes(category.name))
+      return category.price === null ? "not for sale" : (category.price / 10 ** decimals).toFixed(decimals);
     return make("input", {
       type: "number",
       min: 0,
-      step: 0.01,
+      step: 10 ** -decimals,
       "data-category": category.id,
-      "aria-label": `Price of ${category.name} in EUR, empty if it is not for sale`,
+      "aria-label": `Price of ${category.name} in ${currency}, empty if it is not for sale`,
       placeholder: "not for sale",
     });
   };
-  const categories = table(["Category", "Seats", "Price in EUR"], plan.categories, (/** @type {any} */ category) => [
-    make("td", {}, category.name),
-    make("td", {}, String(category.seats)),
-    make("td", {}, price(category)),
-  ]);
+  const categories = table(
+    ["Category", "Seats", `Price in ${currency}`],
+    plan.categories,
+    (/** @type {any} */ category) => [
+      make("td", {}, category.name),
+      make("td", {}, String(category.seats)),
+      make("td", {}, price(category)),
+    ],
+  );
   return [
     make(
       "p",
@@ -106,6 +115,3 @@ function shown(plan) {
     ...plan.warnings.map((/** @type {string} */ text) => make("p", { className: "warn" }, text)),
   ];
 }
-
-/** @param {number} minor */
-const euros = (minor) => (minor / 100).toFixed(2);

@@ -75,6 +75,9 @@ struct DeskSaleInput {
     /// The best available seats, adjacent ones first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     best_available: Option<Best>,
+    /// Whether `seats` are blocked ones, all of them: they are sold without going on sale in between.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    blocked: bool,
     /// Types of the tickets by seat, such as `{"st-A-2": "child"}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     ticket_types: ChosenTypes,
@@ -105,10 +108,16 @@ impl DeskSaleInput {
                 format!("at most {SEATS_MAX} seats"),
             ));
         }
-        let wish = match (self.seats, self.best_available) {
-            (Some(seats), None) => Wish::Seats(seats),
-            (None, Some(best)) => Wish::Best(best),
-            _ => return Err(Problem::invalid("seats", "either seats or best_available")),
+        let wish = match (self.seats, self.best_available, self.blocked) {
+            (Some(seats), None, false) => Wish::Seats(seats),
+            (Some(seats), None, true) => Wish::Blocked(seats),
+            (None, Some(best), false) => Wish::Best(best),
+            _ => {
+                return Err(Problem::invalid(
+                    "seats",
+                    "either seats, which may be blocked ones, or best_available",
+                ));
+            }
         };
         Ok(DeskSale {
             wish,
@@ -125,8 +134,8 @@ impl DeskSaleInput {
 }
 
 /// Sell seats at the desk, or give them away: without the line and without a provider, within the
-/// limits that fans have. The order is confirmed at once. Seats that are held, sold or blocked are
-/// refused: 409 `seats-taken`.
+/// limits that fans have. The order is confirmed at once. Seats that are held or sold are refused, and
+/// blocked ones unless `blocked` says that they are: 409 `seats-taken`.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders", tag = "organiser",
     params(("event" = String, Path), IdempotencyKey), security(("organiser" = ["operator"])),
     request_body = DeskSaleInput,
@@ -142,6 +151,7 @@ async fn sell_at_desk(
     let subject = format!("organiser {}", organiser.name);
     let attempt = key.attempt(&subject, &format!("desk {event}"), &body);
     let sale = input.sale()?;
+    let sells_blocked = matches!(sale.wish, Wish::Blocked(_));
     let once = shop.inventory.sell_at_desk(&event, &sale, attempt).await?;
     if !once.is_replayed {
         let order = &once.value;
@@ -150,7 +160,8 @@ async fn sell_at_desk(
             action: "order.desk",
             event: &event,
             from: Value::Null,
-            to: json!({"order": order.id, "method": order.payment.provider, "total": order.total, "seats": seats}),
+            to: json!({"order": order.id, "method": order.payment.provider, "total": order.total, "seats": seats,
+                "blocked": sells_blocked}),
         };
         record(&shop, &organiser, change).await;
     }

@@ -37,6 +37,7 @@ impl From<Refused> for Problem {
                 problem.with("used_at", json!(at)).with("door", door)
             }
             Refused::TicketOfOtherEvent(event) => problem.with("event", event.as_str()),
+            Refused::PlanDiffers(difference) => problem.with("difference", json!(difference)),
             Refused::Invalid(mistakes) => Problem::invalid_all(mistakes),
             _ => problem,
         }
@@ -84,7 +85,8 @@ fn plain(refused: &Refused) -> Problem {
         Refused::TooManyAttempts(_) => (S::CONFLICT, "too-many-attempts", "Too many attempts to pay this order"),
         Refused::TooManyDeclines(_) => (S::CONFLICT, "too-many-declines", "Too many of your cards were declined: no other is tried in this visit"),
         Refused::TooManyOpenHolds(_) => (S::CONFLICT, "too-many-open-holds", "You hold seats as often as one fan may: pay for some, or give some back"),
-        Refused::InUse => (S::CONFLICT, "seating-in-use", "Seats are held or booked: the plan stays"),
+        Refused::InUse => (S::CONFLICT, "seating-in-use", "Seats are held or booked: a change of the plan has to be confirmed"),
+        Refused::PlanDiffers(_) => (S::CONFLICT, "plan-differs", "The plan or the sale has changed since this difference was shown: look at it again"),
         Refused::NoSuchShard => (S::NOT_FOUND, "no-such-shard", "There is no such database"),
         Refused::OnSale => (S::CONFLICT, "event-on-sale", "Fans are inside, hold seats or are paying: the event stays where it is"),
         Refused::HasOrders => (S::CONFLICT, "event-has-orders", "Something was booked or paid: the event stays"),

@@ -1,11 +1,11 @@
-//! Exports of an event as CSV and as spreadsheets: orders, tickets, the door list, payments. Each is
-//! streamed page by page, whatever its size.
+//! Exports of an event as CSV and as spreadsheets: orders, tickets, the door list, payments, blocked
+//! seats. Those of orders are streamed page by page, whatever their size.
 
 use crate::app::{App, Shop};
-use crate::csv_table::{BYTE_ORDER_MARK, CsvTable};
+use crate::export_file::ExportFile;
 use crate::inventory::{Order, OrderPage, SeatPrice};
 use crate::organiser::{Change, known, record};
-use crate::spreadsheet::Spreadsheet;
+use crate::organiser_blocks::{COLUMNS, write_blocks};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -28,10 +28,10 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(export))
 }
 
-/// Columns with decimal numbers.
-const NUMBERS: [&str; 3] = ["total", "given back", "price"];
+/// Name of the table of blocked seats, the only one that is not of orders.
+const BLOCKS: &str = "blocks";
 
-/// A table that is exported.
+/// A table of orders that is exported.
 #[derive(Clone, Copy)]
 enum Table {
     /// All orders.
@@ -42,67 +42,6 @@ enum Table {
     DoorList,
     /// Orders that were paid, with what was given back.
     Payments,
-}
-
-/// File that an export writes, page by page.
-enum ExportFile {
-    Csv(Box<CsvTable>),
-    Spreadsheet(Box<Spreadsheet>),
-}
-
-impl ExportFile {
-    /// Begins with the names of the columns. Returns `None` if there is no such format.
-    fn begin(format: &str, columns: &[&str]) -> Option<io::Result<ExportFile>> {
-        match format {
-            "csv" => {
-                let mut table = CsvTable::after(BYTE_ORDER_MARK);
-                Some(
-                    table
-                        .add_row(columns)
-                        .map(|()| ExportFile::Csv(Box::new(table))),
-                )
-            }
-            "xlsx" => {
-                let begun = Spreadsheet::begin(columns, &NUMBERS);
-                Some(begun.map(|table| ExportFile::Spreadsheet(Box::new(table))))
-            }
-            _ => None,
-        }
-    }
-
-    fn media_type(&self) -> &'static str {
-        match self {
-            ExportFile::Csv(_) => "text/csv; charset=utf-8",
-            ExportFile::Spreadsheet(_) => {
-                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-            }
-        }
-    }
-
-    fn add_row(&mut self, cells: &[&str]) -> io::Result<()> {
-        match self {
-            ExportFile::Csv(table) => table.add_row(cells),
-            ExportFile::Spreadsheet(table) => table.add_row(cells),
-        }
-    }
-
-    /// Returns what was written since the last call.
-    fn take(&mut self) -> io::Result<Vec<u8>> {
-        match self {
-            ExportFile::Csv(table) => {
-                std::mem::replace(&mut **table, CsvTable::after("")).into_bytes()
-            }
-            ExportFile::Spreadsheet(table) => Ok(table.take()),
-        }
-    }
-
-    /// Ends the file and returns what was not taken yet.
-    fn finish(self) -> io::Result<Vec<u8>> {
-        match self {
-            ExportFile::Csv(table) => table.into_bytes(),
-            ExportFile::Spreadsheet(table) => table.finish(),
-        }
-    }
 }
 
 impl Table {
@@ -242,7 +181,7 @@ struct SheetFile(
 /// breaks off is not whole.
 #[utoipa::path(get, path = "/api/v1/organiser/events/{event}/exports/{table}", tag = "organiser",
     params(("event" = String, Path),
-        ("table" = String, Path, pattern = "^(orders|tickets|door-list|payments)\\.(csv|xlsx)$")),
+        ("table" = String, Path, pattern = "^(orders|tickets|door-list|payments|blocks)\\.(csv|xlsx)$")),
     security(("organiser" = ["operator"])),
     responses((status = 200, description = "The table", content((String = "text/csv"),
         (SheetFile = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))), Refusals))]
@@ -252,21 +191,25 @@ async fn export(
     Path((event, name)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let no_such = || {
-        let why = "orders, tickets, door-list or payments, and .csv or .xlsx after it";
+        let why = "orders, tickets, door-list, payments or blocks, and .csv or .xlsx after it";
         Problem::invalid("table", why)
     };
     let (wanted, format) = name.split_once('.').ok_or_else(no_such)?;
     let mut tables = Table::ALL.into_iter();
     let table = tables.find(|table| table.name() == wanted);
-    let table = table.ok_or_else(no_such)?;
-    let file = ExportFile::begin(format, table.columns()).ok_or_else(no_such)?;
+    let columns = match table {
+        Some(table) => table.columns(),
+        None if wanted == BLOCKS => &COLUMNS,
+        None => return Err(no_such()),
+    };
+    let file = ExportFile::begin(format, columns).ok_or_else(no_such)?;
     let file = file.map_err(|_| Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
     let event = known(&shop, &event).await?;
     let change = Change {
         action: "orders.export",
         event: &event,
         from: Value::Null,
-        to: json!({"table": table.name()}),
+        to: json!({"table": wanted}),
     };
     record(&shop, &organiser, change).await;
     let head = [
@@ -276,6 +219,9 @@ async fn export(
             format!("attachment; filename=\"{event}-{name}\""),
         ),
     ];
+    let Some(table) = table else {
+        return Ok((head, write_blocks(&shop, &event, file).await?).into_response());
+    };
     Ok((head, Body::from_stream(pages(shop, event, table, file))).into_response())
 }
 

@@ -9,6 +9,7 @@ mod csv_table;
 mod desk;
 pub mod error;
 mod event_words;
+mod export_file;
 mod exports;
 mod holds;
 mod housekeeping;
@@ -25,8 +26,10 @@ mod order_requests;
 mod order_tickets;
 mod orders;
 mod organiser;
+mod organiser_blocks;
 mod organiser_mails;
 mod organiser_orders;
+mod organiser_plans;
 mod pages;
 pub mod payment;
 mod pdf;
@@ -79,7 +82,9 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
     let (router, description) = with_deadlines
         .merge(seats::routes())
         .merge(organiser::routes())
+        .merge(organiser_blocks::routes())
         .merge(organiser_orders::routes())
+        .merge(organiser_plans::routes())
         .merge(cancellation::routes())
         .merge(desk::routes())
         .merge(invoices::routes())

@@ -1,6 +1,7 @@
 //! Sales at the organiser's own desk: seats are held, ordered and paid as by a fan, by a visitor that
 //! each sale has of its own, without the line and without a provider.
 
+use super::desk_visit;
 use super::model::*;
 use super::purchase::Purchase;
 use super::seat_price::ChosenTypes;
@@ -47,7 +48,8 @@ impl Inventory {
             let id = hex(&sha256(format!("{name}\n{}", attempt.id).as_bytes()));
             Some(Attempt { id, ..attempt })
         };
-        let keys = self.open_desk(event, &seed).await?;
+        let sells_blocked = matches!(sale.wish, Wish::Blocked(_));
+        let keys = self.open_desk(event, &seed, sells_blocked).await?;
         let held = self.hold(keys.clone(), event, sale.wish.clone(), step("hold"));
         let hold = held.await?.value;
         let id = format!("ord_{}", &hex(&sha256(seed.as_bytes()))[..40]);
@@ -75,7 +77,12 @@ impl Inventory {
     }
 
     /// Opens the session of a sale, whose key is the hash of no word that could be sent.
-    async fn open_desk(&self, event: &EventId, seed: &str) -> Result<SessionKeys, Refused> {
+    async fn open_desk(
+        &self,
+        event: &EventId,
+        seed: &str,
+        sells_blocked: bool,
+    ) -> Result<SessionKeys, Refused> {
         let hash = sha256(format!("desk\n{seed}").as_bytes());
         let mut visitor = [0; 16];
         visitor.copy_from_slice(&hash[..16]);
@@ -84,7 +91,7 @@ impl Inventory {
             event: event.clone(),
             visitor: VisitorId(u128::from_be_bytes(visitor)),
             number: 0,
-            jti: format!("desk {seed}"),
+            jti: desk_visit::name(seed, sells_blocked),
             // The waiting room is told nothing of it.
             token: String::new(),
             expires_at: self.now().plus_seconds(VISIT_SECONDS),

@@ -193,7 +193,8 @@ impl Inventory {
         let subject = Subject::new(&event.clone(), Target::Event);
         self.decide(subject, move |work| {
             let tickets = found.iter();
-            let tickets = tickets.filter_map(|found| list(work.event_state, found));
+            let tickets = tickets.map(|found| list(work.event_state, found));
+            let tickets: Vec<ListedTicket> = tickets.collect::<Result<_, Refused>>()?;
             Ok(DoorBundle {
                 event: event.clone(),
                 key: TicketCodeKey {
@@ -203,7 +204,7 @@ impl Inventory {
                 },
                 as_of,
                 cancelled: work.event_state.rules.cancelled.clone(),
-                tickets: tickets.collect(),
+                tickets,
                 next: next.clone(),
             })
         })
@@ -217,10 +218,8 @@ impl Inventory {
     ) -> Result<Vec<IssuedTicket>, Refused> {
         let subject = Subject::new(event, Target::Event);
         self.decide(subject, move |work| {
-            let shown = found
-                .iter()
-                .filter_map(|found| show(work.event_state, found));
-            Ok(shown.collect())
+            let shown = found.iter().map(|found| show(work.event_state, found));
+            shown.collect()
         })
         .await
     }
@@ -249,9 +248,8 @@ impl Inventory {
         };
         let subject = Subject::new(event, Target::Event);
         self.decide(subject, move |work| {
-            let shown = found
-                .as_ref()
-                .and_then(|found| show(work.event_state, found));
+            let shown = found.as_ref().map(|found| show(work.event_state, found));
+            let shown = shown.transpose()?;
             if !work.event_state.codes.is_genuine(&code, shown.as_ref()) {
                 return Err(Refused::NoSuchTicket);
             }
@@ -267,10 +265,10 @@ impl Inventory {
     }
 }
 
-fn list(event_state: &EventState, found: &DoorTicket) -> Option<ListedTicket> {
+fn list(event_state: &EventState, found: &DoorTicket) -> Result<ListedTicket, Refused> {
     let ticket = show(event_state, found)?;
     let codes = &event_state.codes;
-    Some(ListedTicket {
+    Ok(ListedTicket {
         old_code_sha256: codes.old_code_sha256(&ticket.id, &ticket.seat),
         id: ticket.id,
         seat: ticket.seat,
@@ -282,19 +280,22 @@ fn list(event_state: &EventState, found: &DoorTicket) -> Option<ListedTicket> {
     })
 }
 
-fn show(event_state: &EventState, found: &DoorTicket) -> Option<IssuedTicket> {
-    let plan = event_state.plan.as_ref()?;
-    let seat = plan.layout.seats.get(found.seat as usize)?;
+/// Returns a ticket as it is shown. One that was given back may have been for a seat that the plan
+/// does not have any more: it has none then.
+fn show(event_state: &EventState, found: &DoorTicket) -> Result<IssuedTicket, Refused> {
+    event_state.check_plan(found.plan_version)?;
+    let plan = event_state.plan.as_ref().ok_or(Refused::NoSuchTicket)?;
+    let seat = plan.layout.seats.get(found.seat as usize);
     let mut priced = found.priced.iter();
-    let priced = priced.find(|priced| priced.id == seat.id);
+    let priced = priced.find(|priced| seat.is_some_and(|seat| priced.id == seat.id));
     let ticket = IssuedTicket {
         id: found.id.clone(),
         ticket_type: priced.and_then(|priced| priced.ticket_type.clone()),
-        seat: seat.id.to_string(),
+        seat: seat.map_or_else(String::new, |seat| seat.id.to_string()),
         label: plan.layout.place(found.seat).label,
         order: found.order.clone(),
         used_at: None,
         door: None,
     };
-    Some(ticket.used(found.check_in.as_ref()))
+    Ok(ticket.used(found.check_in.as_ref()))
 }

@@ -59,6 +59,8 @@ pub struct DoorTicket {
     pub(super) id: String,
     /// Index of the seat in the layout.
     pub(super) seat: u32,
+    /// Version of the plan whose layout that is.
+    pub(super) plan_version: u32,
     pub(super) order: String,
     /// `None` if the order is gone.
     pub(super) visitor: Option<VisitorId>,

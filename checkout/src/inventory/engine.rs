@@ -1,5 +1,6 @@
 //! The contract of a storage engine.
 
+use super::block_note::StoredBlocks;
 use super::command::{Command, Subject};
 use super::commands::UnitOfWork;
 use super::door_ticket::{CheckIn, DoorFigures, DoorTicket};
@@ -92,6 +93,20 @@ pub trait Engine: Send + Sync {
     /// seats is held or booked.
     async fn set_seating(&self, event: &EventId, layout: Layout) -> Result<u32, Refused>;
 
+    /// Replaces the seating plan while seats may be held or sold, if the difference is the one that
+    /// was confirmed, and returns its version. Seats that are held or sold stay so, with their
+    /// labels and prices.
+    ///
+    /// # Errors
+    /// `Invalid` with all faults; `PlanDiffers` with the difference of now; `NoSuchEvent` without a
+    /// plan.
+    async fn change_seating(
+        &self,
+        event: &EventId,
+        layout: Layout,
+        confirmation: &str,
+    ) -> Result<u32, Refused>;
+
     /// Returns the selling rules.
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused>;
 
@@ -104,6 +119,9 @@ pub trait Engine: Send + Sync {
 
     /// Returns a page of an event's orders, the newest first. No sale waits for it.
     async fn orders(&self, event: &EventId, page: &OrderPage) -> Result<Vec<Order>, Refused>;
+
+    /// Returns the blocked seats with their notes. No sale waits for it.
+    async fn blocks(&self, event: &EventId) -> Result<StoredBlocks, Refused>;
 
     /// Returns the sales figures.
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused>;

@@ -13,6 +13,7 @@ use super::seat_map::SeatMap;
 use super::ticket_codes::TicketCodes;
 use foldhash::fast::RandomState;
 use shared::crypto::{RandomPool, Secret, encode};
+use shared::group_commit::Unavailable;
 use shared::http::problem::Problem;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
@@ -55,6 +56,18 @@ impl EventState {
             visitors: VisitorCache::default(),
             peer: Peer::ALONE,
             random: RandomPool::default(),
+        }
+    }
+
+    /// Checks that what was read names seats by their places in the plan of now. It is not known for
+    /// a moment after the plan was changed.
+    pub(super) fn check_plan(&self, version: u32) -> Result<(), Refused> {
+        let plan = self.plan.as_ref();
+        let known = plan.map_or(0, |plan| plan.seat_map.layout_version);
+        if known == version {
+            Ok(())
+        } else {
+            Err(Unavailable.into())
         }
     }
 

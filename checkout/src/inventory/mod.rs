@@ -2,11 +2,14 @@
 //! knows which engine runs.
 
 mod best_available;
+mod block_note;
+mod blocked_seats;
 mod cancelling;
 mod charges;
 mod command;
 mod commands;
 mod desk;
+mod desk_visit;
 mod door;
 mod door_ticket;
 mod engine;
@@ -27,6 +30,8 @@ mod payment_row;
 mod payment_state;
 mod people;
 mod personal;
+mod plan_change;
+mod plan_difference;
 mod postgres;
 mod price_line;
 mod purchase;
@@ -39,10 +44,12 @@ pub mod seat_map;
 mod seat_price;
 mod service;
 mod session_keys;
+mod shard_view;
 mod silence;
 mod sqlite;
 mod ticket_codes;
 
+pub use block_note::{BlockNote, BlockedSeat, StoredBlocks};
 pub use cancelling::{CancellationProgress, EventCancelled};
 pub use charges::{
     CategoryPrices, Charges, Fee, FeePer, OrderFeeRefund, Percent, Prices, Tax, Taxed,
@@ -66,6 +73,7 @@ pub use payment_state::PaymentEvent;
 pub(crate) use people::comparable;
 pub use people::{Person, Visit};
 pub use personal::{BuyerChange, OrderKey, StoredBuyer};
+pub use plan_difference::{MovedSeats, PlanDifference, Repriced, SeatGroup};
 pub use postgres::{Postgres, is_postgres};
 pub use purchase::Purchase;
 pub use refund_sums::RefundSum;

@@ -5,8 +5,10 @@ pub use super::money::{Currency, Money};
 pub use super::payment::*;
 pub use super::payment_review::{OutsideOutcome, PaymentReview, ReviewReason, Settlement};
 pub use super::payment_state::PaymentState;
+use super::plan_difference::PlanDifference;
 pub use super::price_line::{LineKind, PriceLine};
 pub use super::seat_price::{SeatPrice, TicketType};
+pub use super::shard_view::ShardView;
 use serde::{Deserialize, Serialize};
 use shared::cancellation::Cancellation;
 use shared::group_commit::Unavailable;
@@ -101,6 +103,8 @@ pub enum Wish {
     AnyOf(Vec<Vec<String>>, Option<Best>),
     /// The best available seats, adjacent ones first.
     Best(Best),
+    /// Exactly these seats, which are blocked, and are so again if they are not sold.
+    Blocked(Vec<String>),
 }
 
 /// Request for the best available seats.
@@ -388,20 +392,6 @@ pub struct Report {
     pub is_finished: bool,
 }
 
-/// A database that stores events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ShardView {
-    /// The database's own id.
-    pub id: String,
-    /// Host, port and name.
-    pub database: String,
-    /// Whether it is unreachable at the moment.
-    #[serde(rename = "away")]
-    pub is_away: bool,
-    /// Events stored in it.
-    pub events: Vec<EventId>,
-}
-
 /// Reason why an operation was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -474,6 +464,8 @@ pub enum Refused {
     TooManyOpenHolds(u32),
     #[error("seats are held or booked")]
     InUse,
+    #[error("this change of the plan is not confirmed")]
+    PlanDiffers(Box<PlanDifference>),
     #[error("seats are held, or money is on its way")]
     EventInUse,
     #[error("no such shard")]

@@ -155,6 +155,10 @@ fn state_of(event_state: &EventState, row: &OrderRow, seat: &str) -> OrderSeatSt
     let place = plan.and_then(|plan| plan.layout.find(seat));
     let refunds = row.payments.iter().flat_map(|payment| &payment.refunds);
     let mut own = refunds.filter(|refund| place.is_some_and(|place| refund.seats.contains(&place)));
+    // A plan loses only seats that were given back.
+    if plan.is_some() && place.is_none() && row.state == OrderState::Confirmed {
+        return OrderSeatState::Refunded;
+    }
     match (own.next().map(|refund| refund.is_done), row.state) {
         (Some(true), _) | (None, OrderState::Refunded) => OrderSeatState::Refunded,
         (Some(false), _) | (None, OrderState::Refunding) => OrderSeatState::Refunding,

@@ -381,6 +381,9 @@ pub(super) struct NewAnswer {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ChangeSet {
     pub(super) seats: Vec<SeatChange>,
+    /// Note on the seats that become blocked, as JSON; they keep the one that they have if there is
+    /// none.
+    pub(super) block_note: Option<String>,
     /// Seats that no longer lapse. Kept in memory only; in the store it follows from the state of
     /// the hold.
     pub(super) frozen: Vec<u32>,
@@ -408,9 +411,11 @@ pub(super) struct ChangeSet {
 }
 
 impl ChangeSet {
-    /// Returns the changes that take an available seat.
+    /// Returns the changes that take a seat which no one has.
     pub(super) fn takes(&self) -> impl Iterator<Item = &SeatChange> {
-        let is_free = |change: &&SeatChange| change.from.state == SeatState::Available;
+        let is_free = |change: &&SeatChange| {
+            change.from.hold.is_none() && change.to.state != SeatState::Available
+        };
         self.seats.iter().filter(is_free)
     }
 

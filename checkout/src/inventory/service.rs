@@ -1,10 +1,13 @@
 //! The inventory: the seats, sessions, holds, orders and payments of all events, on any engine.
 
+use super::block_note::BlockNote;
 use super::command::Subject;
 use super::commands::{NewOrder, Target, UnitOfWork, show_kept};
 use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
+use super::layout::Layout;
 use super::model::*;
+use super::plan_difference::PlanDifference;
 use super::purchase::Purchase;
 use super::records::{Key, OrderState};
 use super::seat_price::ChosenTypes;
@@ -337,17 +340,36 @@ impl Inventory {
         has_session.then_some(orders).ok_or(Refused::NoSession)
     }
 
-    /// Withdraws available seats from sale, or puts blocked ones back; all of them or none.
+    /// Withdraws available seats from sale, or puts blocked ones back; all of them or none. With a
+    /// note, blocked ones get that instead of theirs.
     pub async fn block(
         &self,
         event: &EventId,
         seats: Vec<String>,
         change: Block,
+        note: Option<BlockNote>,
     ) -> Result<(), Refused> {
         self.decide(Subject::new(event, Target::Event), move |work| {
-            work.block(&seats, change)
+            work.block(&seats, change, note.as_ref())
         })
         .await
+    }
+
+    /// Returns how a plan differs from the one that the event has, if it has one.
+    ///
+    /// # Errors
+    /// `Invalid` with all faults of the change.
+    pub async fn plan_difference(
+        &self,
+        event: &EventId,
+        layout: &Layout,
+    ) -> Result<Option<PlanDifference>, Refused> {
+        // No difference has an empty confirmation.
+        match self.change_seating(event, layout.clone(), "").await {
+            Err(Refused::PlanDiffers(difference)) => Ok(Some(*difference)),
+            Err(Refused::NoSuchEvent) | Ok(_) => Ok(None),
+            Err(refused) => Err(refused),
+        }
     }
 
     /// Performs one bounded step of the work caused by time: releases lapsed holds and orders.

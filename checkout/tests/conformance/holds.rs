@@ -337,7 +337,7 @@ async fn where_single_seats_are_forbidden_none_is_left_over_until_few_are_left()
         let names = sold.iter().map(|seat| (*seat).to_owned()).collect();
         bench
             .seats
-            .block(&bench.event, names, Block::Block)
+            .block(&bench.event, names, Block::Block, None)
             .await
             .unwrap();
         let ben = bench.fan(2).await;
@@ -349,6 +349,7 @@ async fn where_single_seats_are_forbidden_none_is_left_over_until_few_are_left()
                 &bench.event,
                 vec!["st-B-4".into(), "st-B-5".into()],
                 Block::Block,
+                None,
             )
             .await
             .unwrap();

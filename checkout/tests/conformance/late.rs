@@ -171,7 +171,11 @@ async fn late_money_goes_back_where_the_policy_says_so_and_where_the_category_is
             .filter(|id| id.starts_with("st-") && id != "st-A-1")
             .collect();
         let block = checkout::inventory::Block::Block;
-        bench.seats.block(&bench.event, free, block).await.unwrap();
+        bench
+            .seats
+            .block(&bench.event, free, block, None)
+            .await
+            .unwrap();
         assert_eq!(paid_late(&bench, &late).await.state, "refunding");
         let [_, _, booked, _] = bench.counts().await;
         assert_eq!(booked, 1);

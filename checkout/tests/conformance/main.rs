@@ -8,6 +8,7 @@
 
 mod answers;
 mod bench;
+mod blocks;
 mod bounds;
 mod charges;
 mod extensions;
@@ -22,6 +23,7 @@ mod outbox;
 mod outbox_reading;
 mod outbox_schemas;
 mod people;
+mod plan_changes;
 mod plans;
 mod pooler;
 mod races;

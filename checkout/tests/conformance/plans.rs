@@ -38,7 +38,7 @@ async fn seats_that_the_plan_keeps_out_of_the_sale_are_blocked_and_stay_so() {
         );
         let unblock = bench
             .seats
-            .block(&bench.event, vec!["g-5".to_owned()], Block::Unblock);
+            .block(&bench.event, vec!["g-5".to_owned()], Block::Unblock, None);
         assert!(matches!(unblock.await, Err(Refused::Invalid(_))));
         bench.reopen().await;
         assert_eq!(bench.counts().await, [3, 0, 0, 2]);
@@ -56,7 +56,7 @@ async fn seats_that_an_organiser_blocked_stay_so_under_a_new_plan() {
         let two = ["g-1", "g-3"].map(str::to_owned).to_vec();
         bench
             .seats
-            .block(&bench.event, two, Block::Block)
+            .block(&bench.event, two, Block::Block, None)
             .await
             .unwrap();
         assert_eq!(bench.counts().await, [1, 0, 0, 4]);

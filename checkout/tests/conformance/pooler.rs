@@ -102,7 +102,7 @@ async fn a_pooler_whose_servers_are_all_taken_keeps_no_node_from_selling() {
     let seats = Inventory::from(postgres);
     let event = EventId::parse("arena").unwrap();
     seats.set_seating(&event, hall()).await.unwrap();
-    let block = seats.block(&event, vec!["st-A-1".into()], Block::Block);
+    let block = seats.block(&event, vec!["st-A-1".into()], Block::Block, None);
     block.await.unwrap();
     assert_eq!(seats.sales(&event).await.unwrap().capacity, 16);
 }

@@ -16,7 +16,12 @@ async fn blocked_seats_are_nobodys_and_owned_seats_cannot_be_blocked() {
         for _ in 0..2 {
             bench
                 .seats
-                .block(&bench.event, names(&["st-A-1", "st-A-2"]), Block::Block)
+                .block(
+                    &bench.event,
+                    names(&["st-A-1", "st-A-2"]),
+                    Block::Block,
+                    None,
+                )
                 .await
                 .unwrap();
         }
@@ -25,12 +30,17 @@ async fn blocked_seats_are_nobodys_and_owned_seats_cannot_be_blocked() {
         bench.hold(&ada, named(&["st-B-1"])).await.unwrap();
         let taken = bench
             .seats
-            .block(&bench.event, names(&["st-B-2", "st-B-1"]), Block::Block)
+            .block(
+                &bench.event,
+                names(&["st-B-2", "st-B-1"]),
+                Block::Block,
+                None,
+            )
             .await;
         assert_eq!(taken, Err(Refused::SeatsTaken(names(&["st-B-1"]))));
         bench
             .seats
-            .block(&bench.event, names(&["st-A-1"]), Block::Unblock)
+            .block(&bench.event, names(&["st-A-1"]), Block::Unblock, None)
             .await
             .unwrap();
         assert_eq!(bench.counts().await, [14, 1, 0, 1]);

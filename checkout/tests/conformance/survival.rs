@@ -14,7 +14,7 @@ async fn whatever_was_acknowledged_is_there_after_a_restart() {
         let order = bench.order(&cleo, &hold).await.unwrap();
         bench
             .seats
-            .block(&bench.event, vec!["fl-1".into()], Block::Block)
+            .block(&bench.event, vec!["fl-1".into()], Block::Block, None)
             .await
             .unwrap();
         let version = bench

@@ -50,7 +50,9 @@ async fn every_connection_is_encrypted_where_tls_is_asked_for() {
         let event = EventId::parse("arena").unwrap();
         seats.set_seating(&event, hall()).await.unwrap();
         let block = checkout::inventory::Block::Block;
-        let blocked = seats.block(&event, vec!["st-A-1".into()], block).await;
+        let blocked = seats
+            .block(&event, vec!["st-A-1".into()], block, None)
+            .await;
         blocked.unwrap();
         let (encrypted, plain) = connections(&server, &url);
         assert!(encrypted >= 3, "{mode}: {encrypted} connections");

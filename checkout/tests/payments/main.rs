@@ -6,6 +6,7 @@
 )]
 
 mod at_provider;
+mod blocks;
 mod books;
 mod cancellations;
 mod charges;

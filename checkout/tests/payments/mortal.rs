@@ -87,6 +87,20 @@ impl Engine for Mortal {
         self.death.stop().await;
         self.living.set_seating(event, layout).await
     }
+    async fn change_seating(
+        &self,
+        event: &EventId,
+        layout: Layout,
+        confirmation: &str,
+    ) -> Result<u32, Refused> {
+        self.death.stop().await;
+        let living = &self.living;
+        living.change_seating(event, layout, confirmation).await
+    }
+    async fn blocks(&self, event: &EventId) -> Result<StoredBlocks, Refused> {
+        self.death.stop().await;
+        self.living.blocks(event).await
+    }
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {
         self.death.stop().await;
         self.living.rules(event).await

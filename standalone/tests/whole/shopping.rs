@@ -131,7 +131,7 @@ async fn every_refusal_of_the_checkout_is_what_the_contract_says() {
         .unwrap();
     assert_problem(&gone, 409, "event-has-orders");
     let plan = stage.organise(Method::PUT, "/events/shop/seating", Some(json!({"categories": [{"id": "c", "name": "C", "price": 1}], "areas": [{"id": "a", "category": "c", "capacity": 1}]}))).await;
-    assert_problem(&plan, 409, "seating-in-use");
+    assert_problem(&plan, 422, "invalid");
     assert_eq!(
         stage
             .client

@@ -3,6 +3,7 @@
 use super::UnitOfWork;
 use crate::inventory::best_available::SeatQuery;
 use crate::inventory::charges::{self, Lines};
+use crate::inventory::desk_visit::is_for_blocked;
 use crate::inventory::event_state::{EventState, Plan};
 use crate::inventory::model::*;
 use crate::inventory::records::{HoldChange, HoldRow, Key, Owner, SeatChange, hold_id};
@@ -26,8 +27,8 @@ const OPEN_HOLDS_PER_VISITOR_MAX: u32 = 50;
 const END_OF_SALE: u32 = 10;
 
 impl Plan {
-    /// Returns the seats with these ids, if all of them exist and are available.
-    fn choose_named(&self, ids: &[String]) -> Result<Vec<u32>, Refused> {
+    /// Returns the seats with these ids, if all of them exist and are in this state.
+    fn choose_named(&self, ids: &[String], state: SeatState) -> Result<Vec<u32>, Refused> {
         let unknown: Vec<String> = ids
             .iter()
             .filter(|id| self.layout.find(id).is_none())
@@ -45,7 +46,7 @@ impl Plan {
         }
         let taken: Vec<String> = seats
             .iter()
-            .filter(|seat| self.states.seats[**seat as usize] != SeatState::Available)
+            .filter(|seat| self.states.seats[**seat as usize] != state)
             .map(|seat| self.layout.seats[*seat as usize].id.to_string())
             .collect();
         if taken.is_empty() {
@@ -111,6 +112,12 @@ impl UnitOfWork<'_> {
         match wish {
             Wish::Seats(ids) => self.choose_named(ids),
             Wish::Best(best) => self.choose_best(best),
+            Wish::Blocked(ids) => {
+                let plan = self.plan()?;
+                self.check_count(ids.len() as u32, "seats")?;
+                plan.check_for_sale(ids)?;
+                plan.choose_named(ids, SeatState::Blocked)
+            }
             Wish::AnyOf(lists, fallback) => {
                 let mut refused = Refused::NotEnoughSeats;
                 for ids in lists {
@@ -155,7 +162,7 @@ impl UnitOfWork<'_> {
     fn choose_named(&self, ids: &[String]) -> Result<Vec<u32>, Refused> {
         let plan = self.plan()?;
         self.check_count(ids.len() as u32, "seats")?;
-        let seats = plan.choose_named(ids)?;
+        let seats = plan.choose_named(ids, SeatState::Available)?;
         if self.orphans(plan) == Orphans::Forbid {
             let left = plan.states.orphaned(&plan.layout, &seats);
             if !left.is_empty() {
@@ -211,11 +218,13 @@ impl UnitOfWork<'_> {
             order: None,
         };
         let hold = show(self.event_state, &row);
+        let states = seats.iter().map(|seat| plan.states.seats[*seat as usize]);
+        let states: Vec<SeatState> = states.collect();
         self.changes.seats.reserve_exact(seats.len());
-        for seat in seats {
+        for (seat, state) in seats.iter().zip(states) {
             self.give(SeatChange {
                 seat: *seat,
-                from: Owner::none(SeatState::Available),
+                from: Owner::none(state),
                 to: Owner::hold(SeatState::Held, &row.id),
                 order: None,
                 lapses_at: row.lapses_at.0,
@@ -343,13 +352,20 @@ impl UnitOfWork<'_> {
         self.free_seats(id, from, seats);
     }
 
-    /// Frees some seats of a hold.
+    /// Frees some seats of a hold. Blocked ones that were not sold at the desk are blocked again.
     pub(super) fn free_seats(&mut self, id: &Arc<str>, from: SeatState, seats: Vec<u32>) {
+        let hold = self.records.hold(id);
+        let session = hold.and_then(|hold| self.records.session(&hold.session));
+        let is_of_blocked = session.is_some_and(|session| is_for_blocked(&session.jti));
+        let to = match from == SeatState::Held && is_of_blocked {
+            true => SeatState::Blocked,
+            false => SeatState::Available,
+        };
         for seat in seats {
             self.give(SeatChange {
                 seat,
                 from: Owner::hold(from, id),
-                to: Owner::none(SeatState::Available),
+                to: Owner::none(to),
                 order: None,
                 lapses_at: 0,
             });

@@ -34,6 +34,8 @@ pub const SEATS_MAX: usize = 200_000;
 pub const CATEGORIES_MAX: usize = 1000;
 /// Largest number of sections and areas, or of zones, of a plan.
 pub const BLOCKS_MAX: usize = 1000;
+/// Index of a seat that a layout does not have, where a number is needed. Postgres has no larger one.
+pub(super) const NOWHERE: u32 = i32::MAX as u32;
 
 /// A category of seats.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +200,12 @@ impl Layout {
         self.blocked()
             .chain(ids.filter_map(|id| self.find(id)))
             .collect()
+    }
+
+    /// Returns for each seat its index in another layout, `NOWHERE` if that does not have it.
+    pub(super) fn places_in(&self, other: &Layout) -> Vec<u32> {
+        let places = self.seats.iter().map(|seat| other.find(&seat.id));
+        places.map(|place| place.unwrap_or(NOWHERE)).collect()
     }
 
     /// Returns the place of a seat in one line.

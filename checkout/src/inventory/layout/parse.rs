@@ -2,7 +2,7 @@
 
 use super::additions::{ADDITIONS, Additions};
 use super::findings::{Findings, Object, Spot};
-use super::{Layout, PlanPreview, csv_list, ours, pretix};
+use super::{Layout, csv_list, ours, pretix};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
@@ -61,18 +61,20 @@ pub async fn parse_on_a_thread(bytes: Vec<u8>) -> Result<Parsed, Problem> {
     on_a_thread(move || read(&bytes)).await
 }
 
-/// Reads a plan on a blocking thread and returns it as it was understood. Categories without a price
-/// are listed there, and no fault.
+/// Reads a plan on a blocking thread to look at it. Categories without a price are listed, and no
+/// fault.
 ///
 /// # Errors
 /// Those of [`parse`].
-pub async fn preview_on_a_thread(bytes: Vec<u8>) -> Result<PlanPreview, Problem> {
+pub async fn preview_on_a_thread(bytes: Vec<u8>) -> Result<Parsed, Problem> {
     on_a_thread(move || {
         let text = decode(&bytes)?;
         let mut findings = Findings::default();
         let (layout, format) = understand(&text, &mut findings)?;
         findings.forgive_unpriced();
-        Ok(checked(layout, format, findings)?.preview())
+        let mut parsed = checked(layout, format, findings)?;
+        parsed.layout.plan = text.into_owned();
+        Ok(parsed)
     })
     .await
 }

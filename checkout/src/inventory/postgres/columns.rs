@@ -5,10 +5,11 @@ use super::change_log::{encode_opened, encode_seats};
 use super::database::Statement;
 use super::outbox_columns::OutboxColumns;
 use crate::inventory::commands::json;
-use crate::inventory::model::Currency;
+use crate::inventory::model::{Currency, SeatState};
 use crate::inventory::personal::Personal;
 use crate::inventory::records::{
-    ChangeSet, HoldRow, NewAnswer, NewPayment, OrderTicket, VisitorRecords, hold_uuid, visitor_uuid,
+    ChangeSet, HoldRow, NewAnswer, NewPayment, OrderTicket, SeatChange, VisitorRecords, hold_uuid,
+    visitor_uuid,
 };
 use serde_json::{Value, json};
 use shared::crypto::hex;
@@ -127,17 +128,21 @@ impl<'a> Columns<'a> {
     ) {
         let visitor = records.visitor.map(visitor_uuid);
         let new_hold = changes.new_hold.zip(records.holds.last());
+        // A new hold takes available seats, and at the desk blocked ones.
+        let is_take =
+            |change: &&SeatChange| new_hold.is_some() && change.from.state == SeatState::Available;
         if let (Some((_, hold)), Some(visitor)) = (new_hold, visitor) {
             let id = hold_uuid(&hold.id);
-            self.takes.extend(changes.seats.iter().map(|change| Take {
+            let takes = changes.seats.iter().filter(is_take);
+            self.takes.extend(takes.map(|change| Take {
                 seat: change.seat as i32,
                 request: r,
                 hold: id,
                 visitor,
             }));
-        } else {
-            self.add_seats(r, visitor, changes);
         }
+        let others = changes.seats.iter().filter(|change| !is_take(change));
+        self.add_seats((r, visitor), others, changes.block_note.as_deref());
         let visitor = visitor.unwrap_or_default();
         self.add_holds((r, visitor), new_hold, changes);
         self.add_orders(r, changes, personal);
@@ -167,8 +172,16 @@ impl<'a> Columns<'a> {
         }
     }
 
-    fn add_seats(&mut self, request: i32, visitor: Option<Uuid>, changes: &'a ChangeSet) {
-        for change in &changes.seats {
+    /// Adds changes of seats; the note is of those that become blocked, and stands in place of an
+    /// order.
+    fn add_seats(
+        &mut self,
+        (request, visitor): (i32, Option<Uuid>),
+        changes: impl Iterator<Item = &'a SeatChange>,
+        note: Option<&'a str>,
+    ) {
+        for change in changes {
+            let note = note.filter(|_| change.to.state == SeatState::Blocked);
             let hold = change.to.hold.as_deref().map(hold_uuid);
             self.seats.push(Seat {
                 request,
@@ -177,7 +190,7 @@ impl<'a> Columns<'a> {
                 from_hold: change.from.hold.as_deref().map(hold_uuid),
                 to: change.to.state as i16,
                 hold,
-                order: change.order.as_deref(),
+                order: change.order.as_deref().or(note),
                 visitor: hold.and(visitor),
             });
         }

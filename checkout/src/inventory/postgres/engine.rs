@@ -5,6 +5,7 @@ use super::event_handle::EventHandle;
 use super::queue::WriterMessage;
 use super::read::list_orders;
 use super::{Postgres, STALE_AFTER};
+use crate::inventory::StoredBlocks;
 use crate::inventory::command::{Command, Subject};
 use crate::inventory::commands::Target;
 use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
@@ -94,6 +95,15 @@ impl Engine for Postgres {
         self.replace_plan(event, &layout).await
     }
 
+    async fn change_seating(
+        &self,
+        event: &EventId,
+        layout: Layout,
+        confirmation: &str,
+    ) -> Result<u32, Refused> {
+        self.change_plan(event, &layout, confirmation).await
+    }
+
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {
         let stored = self.stored_rules(event).await?;
         Ok(stored.map_or_else(Rules::default, |(rules, _)| rules))
@@ -109,15 +119,20 @@ impl Engine for Postgres {
 
     async fn orders(&self, event: &EventId, page: &OrderPage) -> Result<Vec<Order>, Refused> {
         let shard = self.shard_of(event).await?;
-        let rows = list_orders(&shard, event, page).await?;
+        let (rows, plan_version) = list_orders(&shard, event, page).await?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         let subject = Subject::new(event, Target::Event);
         decide_with(self, subject, move |work| {
+            work.event_state.check_plan(plan_version)?;
             Ok(rows.iter().map(|row| work.event_state.show(row)).collect())
         })
         .await
+    }
+
+    async fn blocks(&self, event: &EventId) -> Result<StoredBlocks, Refused> {
+        self.list_blocks(event).await
     }
 
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused> {

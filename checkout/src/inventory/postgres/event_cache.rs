@@ -5,6 +5,7 @@ use super::change_log::ChangeLogEntry;
 use super::database::QueryError;
 use super::event_handle::EventHandle;
 use super::shard::Shard;
+use crate::inventory::Layout;
 use crate::inventory::commands::Target;
 use crate::inventory::event_state::{EventState, Plan, VISITORS_MAX, lapses_at};
 use crate::inventory::layout::restore_on_a_thread;
@@ -17,6 +18,7 @@ use shared::time::Time;
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, query};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
@@ -149,6 +151,18 @@ impl EventCache {
             });
         }
         Ok(())
+    }
+
+    /// Returns the layout of the event's plan, if it has one.
+    pub(super) fn layout(&self) -> Option<Arc<Layout>> {
+        let plan = self.event_state.plan.as_ref();
+        plan.map(|plan| plan.layout.clone())
+    }
+
+    /// Returns the version of the event's plan, 0 if it has none.
+    pub(super) fn plan_version(&self) -> u32 {
+        let plan = self.event_state.plan.as_ref();
+        plan.map_or(0, |plan| plan.seat_map.layout_version)
     }
 
     /// Returns whether the visitor of a request is in memory. A new visitor need not be: the unique

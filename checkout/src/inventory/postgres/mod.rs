@@ -2,6 +2,7 @@
 //! predicates of the rows, not the memory of a node, decide who was first.
 
 mod batch;
+mod blocks;
 mod buckets;
 mod change_log;
 mod clock;

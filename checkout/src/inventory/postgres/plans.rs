@@ -9,8 +9,9 @@ use crate::inventory::commands::json;
 use crate::inventory::engine::Engine as _;
 use crate::inventory::model::*;
 use crate::inventory::outbox::{EventType, OutboxEntry, about_event, about_rules};
+use crate::inventory::plan_change::{PlanChange, confirmed};
 use crate::inventory::rules::{Rules, RulesPatch};
-use crate::inventory::seat_map::blocked_by_hand;
+use crate::inventory::seat_map::{SeatMap, blocked_by_hand};
 use shared::group_commit::Unavailable;
 use shared::ids::EventId;
 use sqlx::postgres::PgRow;
@@ -19,11 +20,19 @@ use std::sync::atomic::Ordering;
 
 /// Largest number of attempts to change rules that others change at the same time.
 const RULES_TRIES_MAX: usize = 10;
+/// Largest number of attempts to change a plan while seats are sold.
+const PLAN_TRIES_MAX: usize = 5;
 
 /// Sets a plan. The first event is that of an event's first plan, the second that of any other.
-const SET_PLAN: &str = "with done as materialized (select fairline.set_plan($1, $2, $3, $4) as version)
+const SET_PLAN: &str = "with done as materialized (select fairline.set_plan($1, $2, $3, $4, $5) as version)
     select version, case when version > 0 then fairline.write_outbox(
-        $1, array[case when version = 1 then 1 else 0 end], $5, $6, $7, $8, $9, $10, $11, $12) end from done";
+        $1, array[case when version = 1 then 1 else 0 end], $6, $7, $8, $9, $10, $11, $12, $13) end from done";
+
+/// Replaces a plan in use, with the event that tells of it.
+const CHANGE_PLAN: &str = "with done as materialized (
+        select fairline.change_plan($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) as version)
+    select version, case when version > 0 then fairline.write_outbox(
+        $1, '{}', $16, $17, $18, $19, $20, $21, $22, $23) end from done";
 
 /// Sets rules. Nothing is told of an event that has no plan yet.
 const SET_RULES: &str = "with done as materialized (select fairline.set_rules($1, $2, $3, $4) as is_set)
@@ -59,12 +68,13 @@ impl Postgres {
         let told = [EventType::EventPublished, EventType::EventChanged]
             .map(|event_type| about_event(event_type, event, offer, now));
         let columns = OutboxColumns::of(&told);
-        let blocked = self.blocked_after(&handle, layout).await?;
+        let (blocked, places) = self.blocked_after(&handle, layout).await?;
         let set = query(SET_PLAN)
             .bind(event.as_str())
             .bind(&layout.plan)
             .bind(layout.seats.len() as i32)
-            .bind(blocked);
+            .bind(blocked)
+            .bind(places);
         let row = handle.shard.slow.fetch_optional(columns.bind(set)).await?;
         match row.and_then(|row| row.get::<Option<i32>, _>(0)) {
             None => Err(Refused::InUse),
@@ -76,13 +86,86 @@ impl Postgres {
         }
     }
 
+    /// Replaces the plan while seats are held or sold, if the difference is the one that was
+    /// confirmed.
+    pub(super) async fn change_plan(
+        &self,
+        event: &EventId,
+        layout: &Layout,
+        confirmation: &str,
+    ) -> Result<u32, Refused> {
+        for _ in 0..PLAN_TRIES_MAX {
+            let handle = self.handle(event).await?.ok_or(Refused::NoSuchEvent)?;
+            self.load_again(&handle).await?;
+            let map = self.seat_map(event).ok_or(Refused::NoSuchEvent)?;
+            let now = map.current();
+            let change = confirmed((&map.layout, &now.states), layout, confirmation)?;
+            let version = self
+                .write_plan_change(&handle, (&map, &now.states), layout, &change)
+                .await?;
+            // Otherwise something was sold, or another request changed the plan or the rules.
+            if version > 0 {
+                self.load_again(&handle).await?;
+                return Ok(version as u32);
+            }
+        }
+        Err(Unavailable.into())
+    }
+
+    /// Writes the change of a plan and returns its version; none above 0 if it is not what it was.
+    async fn write_plan_change(
+        &self,
+        handle: &EventHandle,
+        (map, states): (&SeatMap, &[SeatState]),
+        layout: &Layout,
+        change: &PlanChange,
+    ) -> Result<i32, Refused> {
+        let offer = Some((map.currency, Some(layout)));
+        let now = handle.shard.clock.now();
+        let told = [about_event(
+            EventType::EventChanged,
+            &handle.event,
+            offer,
+            now,
+        )];
+        let columns = OutboxColumns::of(&told);
+        let (watched, sold): (Vec<u32>, Vec<bool>) = change.watched.iter().copied().unzip();
+        let before = &map.layout;
+        let seats = before.seats.iter();
+        // Arrays in SQL begin with 1.
+        let categories: Vec<i32> = seats.map(|seat| i32::from(seat.category) + 1).collect();
+        let of_all = before.categories.iter();
+        let ids: Vec<&str> = of_all.clone().map(|category| &*category.id).collect();
+        let names: Vec<&str> = of_all.clone().map(|category| &*category.name).collect();
+        let prices: Vec<i64> = of_all.map(|category| category.price).collect();
+        let blocked = layout.blocked_with(blocked_by_hand(before, states));
+        let set = query(CHANGE_PLAN)
+            .bind(handle.event.as_str())
+            .bind(map.layout_version as i32)
+            .bind(&before.plan)
+            .bind(&layout.plan)
+            .bind(layout.seats.len() as i32)
+            .bind(numbers(&blocked))
+            .bind(numbers(&change.places))
+            .bind(numbers(&change.free))
+            .bind(numbers(&change.not_held))
+            .bind(numbers(&watched))
+            .bind(sold)
+            .bind(categories)
+            .bind(ids)
+            .bind(names)
+            .bind(prices);
+        let row = handle.shard.slow.fetch_optional(columns.bind(set)).await?;
+        Ok(row.map_or(0, |row| row.get(0)))
+    }
+
     /// Returns the seats that are blocked once a plan is set: those that it keeps out of the sale, and
-    /// those that an organiser blocked in the plan before.
+    /// those that an organiser blocked in the plan before; and for each seat of that its place then.
     async fn blocked_after(
         &self,
         handle: &EventHandle,
         layout: &Layout,
-    ) -> Result<Vec<i32>, Refused> {
+    ) -> Result<(Vec<i32>, Vec<i32>), Refused> {
         self.load_again(handle).await?;
         let before = self.seat_map(&handle.event);
         let before = before.as_ref().map(|map| (&map.layout, map.current()));
@@ -90,7 +173,8 @@ impl Postgres {
             .as_ref()
             .map(|(layout, now)| blocked_by_hand(layout, &now.states));
         let blocked = layout.blocked_with(by_hand.into_iter().flatten());
-        Ok(blocked.into_iter().map(|seat| seat as i32).collect())
+        let places = before.as_ref().map(|(before, _)| before.places_in(layout));
+        Ok((numbers(&blocked), numbers(&places.unwrap_or_default())))
     }
 
     /// Loads the event again, or the one of the same id that was created after it was removed.
@@ -172,4 +256,9 @@ impl Postgres {
             _ => Err(Refused::HasOrders),
         }
     }
+}
+
+/// Returns indices of seats as Postgres has them.
+fn numbers(seats: &[u32]) -> Vec<i32> {
+    seats.iter().map(|seat| *seat as i32).collect()
 }

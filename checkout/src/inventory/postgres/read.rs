@@ -22,7 +22,9 @@ use uuid::Uuid;
 
 /// All records of the visitors with these sessions ($2), admissions ($3), orders ($4) or ids ($5),
 /// including these of their ended holds ($6), and stored answers ($7).
-const VISITOR_RECORDS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6, $7)";
+/// With the version of the plan in which they name seats.
+const VISITOR_RECORDS: &str = "select kind, line from fairline.visits($1, $2, $3, $4, $5, $6, $7)
+    union all select 'plan', e.plan_version::text from fairline.event e where e.event = $1";
 
 #[derive(Deserialize)]
 struct SessionJson {
@@ -120,6 +122,8 @@ pub(super) struct Loaded {
     /// Sessions opened by admissions, by `jti`.
     pub(super) opened: HashMap<String, SessionRow>,
     pub(super) answers: HashMap<String, AnswerRow>,
+    /// Version of the plan in which they name seats.
+    pub(super) plan_version: u32,
 }
 
 /// Records needed by the requests of a batch.
@@ -199,6 +203,7 @@ const LIST: &str = "with own as materialized (
         select id, hold, visitor, encode(session, 'hex') as session, state, seats, total, currency, buyer_name,
             buyer_email, decline, created_at, pay_by, lines from own order by created_at desc, id desc
     ) o
+    union all select 'plan', e.plan_version::text from fairline.event e where e.event = $1
     union all select 'payment', row_to_json(p)::text from (
         select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at,
             p.provider, p.reference, p.revision, p.refunded, p.refunds, p.review, p.next_at,
@@ -211,24 +216,25 @@ const LIST: &str = "with own as materialized (
         join fairline.ticket t on t.event = $1 and t.seat = any(string_to_array(h.places, ',')::integer[]) and t.order_id = own.id
     ) t";
 
-/// Returns a page of an event's orders.
+/// Returns a page of an event's orders, and the version of the plan in which they name seats.
 pub(super) async fn list_orders(
     shard: &Shard,
     event: &EventId,
     page: &OrderPage,
-) -> Result<Vec<OrderRow>, QueryError> {
+) -> Result<(Vec<OrderRow>, u32), QueryError> {
     let select = query(LIST)
         .bind(event.as_str())
         .bind(i64::from(page.limit))
         .bind(&page.after)
         .bind(&page.state);
     let mut parts = Parts::of(shard, event);
+    let mut loaded = Loaded::default();
     for row in shard.lists().fetch(select).await? {
-        parts.take((&mut Loaded::default(), None), row.get(0), row.get(1))?;
+        parts.take((&mut loaded, None), row.get(0), row.get(1))?;
     }
     let mut orders = parts.complete();
     orders.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
-    Ok(orders)
+    Ok((orders, loaded.plan_version))
 }
 
 /// Rows that belong to orders.
@@ -274,6 +280,7 @@ impl<'a> Parts<'a> {
                 let records = records(loaded, VisitorId(row.visitor.as_u128()));
                 records.holds.extend(hold(row, plan)?);
             }
+            "plan" => loaded.plan_version = read(row)?,
             "order" => self.orders.push(order(read(row)?, self.personal)?),
             "payment" => {
                 let row: PaymentJson = read(row)?;

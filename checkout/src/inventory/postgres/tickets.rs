@@ -11,11 +11,13 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, query};
 use uuid::Uuid;
 
-/// Columns of a ticket `t`; the last one has the seats of its order, if they have ticket types.
+/// Columns of a ticket `t`; the last two have the seats of its order, if they have ticket types, and
+/// the version of the plan.
 const COLUMNS: &str = "t.id, t.seat, t.order_id, (select o.visitor from fairline.orders o
         where o.event = t.event and o.id = t.order_id limit 1), t.admitted_at, t.door, t.scan, t.is_valid,
     (select o.seats from fairline.orders o where o.event = t.event and o.id = t.order_id
-        and o.seats like '%\"ticket_type\"%' limit 1)";
+        and o.seats like '%\"ticket_type\"%' limit 1),
+    (select e.plan_version from fairline.event e where e.event = t.event)";
 
 const NEXT_IDS: &str = "select d.id from fairline.door_ticket d where d.event = $1 and d.id > $2
         order by d.id limit $3";
@@ -126,6 +128,7 @@ fn read(row: &PgRow) -> DoorTicket {
     DoorTicket {
         id: row.get(0),
         seat: row.get::<i32, _>(1) as u32,
+        plan_version: row.get::<Option<i32>, _>(9).unwrap_or_default() as u32,
         order: row.get(2),
         visitor: row
             .get::<Option<Uuid>, _>(3)

@@ -11,6 +11,7 @@ use super::queue::{WriterMessage, refuse};
 use super::read::{Loaded, Wanted, load};
 use super::shard::Shard;
 use super::write::{Header, WriteResult, send};
+use crate::inventory::Layout;
 use crate::inventory::command::{Command, Decision};
 use crate::inventory::event_state::VisitorCache;
 use foldhash::fast::RandomState;
@@ -44,9 +45,9 @@ pub(super) struct Writer {
     inbox: Vec<WriterMessage>,
     /// `None` while the state in memory may be wrong.
     pub(super) cache: Option<EventCache>,
-    /// Visitor records kept while there is no `cache`; they can be outdated, never wrong. `None`
-    /// before the first load, and after another server answered.
-    visitors: Option<VisitorCache>,
+    /// Visitor records kept while there is no `cache`, with the plan in which they name seats; they
+    /// can be outdated, never wrong. `None` before the first load, and after another server answered.
+    visitors: Option<(VisitorCache, Option<Arc<Layout>>)>,
     /// Whether the versions shown so far may be of commits that are lost.
     must_skip_versions: bool,
     /// Whether other systems were told that the event is sold out, once that was read.
@@ -246,9 +247,13 @@ impl Writer {
             self.must_skip_versions = false;
         }
         let mut cache = EventCache::load(&self.shard, &self.handle).await?;
+        let layout = cache.layout();
+        let plan = layout.as_ref().map(|layout| &layout.plan);
         match self.visitors.take() {
-            Some(visitors) => cache.event_state.visitors = visitors,
-            None => cache.read_sessions(&self.shard).await?,
+            Some((visitors, known)) if known.as_ref().map(|known| &known.plan) == plan => {
+                cache.event_state.visitors = visitors;
+            }
+            _ => cache.read_sessions(&self.shard).await?,
         }
         Ok(cache)
     }
@@ -258,7 +263,10 @@ impl Writer {
         self.visitors = self
             .cache
             .take()
-            .map(|cache| cache.event_state.visitors)
+            .map(|cache| {
+                let layout = cache.layout();
+                (cache.event_state.visitors, layout)
+            })
             .or(self.visitors.take());
     }
 
@@ -385,6 +393,11 @@ impl Writer {
         let about = (&self.handle.event, cache.event_state.plan.as_ref());
         let _spans = spans(commands, "select records");
         match load(&self.shard, about, wanted).await {
+            // Another node changed the plan: they name seats by their places in the new one.
+            Ok(loaded) if loaded.plan_version != cache.plan_version() => {
+                self.forget();
+                Err(())
+            }
             Ok(mut loaded) => {
                 let cache = self.cache.as_mut().expect("`load` runs after `ready`");
                 for records in std::mem::take(&mut loaded.visitors).into_values() {

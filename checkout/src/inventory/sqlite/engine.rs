@@ -2,6 +2,7 @@
 
 use super::read::{currency, event_of, visitor};
 use super::{Sqlite, Step, Store};
+use crate::inventory::StoredBlocks;
 use crate::inventory::command::Command;
 use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX};
@@ -62,6 +63,17 @@ impl Engine for Sqlite {
             .await
     }
 
+    async fn change_seating(
+        &self,
+        event: &EventId,
+        layout: Layout,
+        confirmation: &str,
+    ) -> Result<u32, Refused> {
+        let (event, confirmation) = (event.clone(), confirmation.to_owned());
+        self.step(move |store, _| store.change_seating(&event, layout, &confirmation))
+            .await
+    }
+
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {
         let event = event.clone();
         self.step(move |store, _| {
@@ -85,6 +97,10 @@ impl Engine for Sqlite {
 
     async fn orders(&self, event: &EventId, page: &OrderPage) -> Result<Vec<Order>, Refused> {
         self.list_orders(event, page).await
+    }
+
+    async fn blocks(&self, event: &EventId) -> Result<StoredBlocks, Refused> {
+        self.list_blocks(event).await
     }
 
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused> {

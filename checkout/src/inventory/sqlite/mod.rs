@@ -2,6 +2,7 @@
 //! `synchronous=FULL`, so that an acknowledged order survives a power failure. Decisions use state
 //! in memory, so that refused requests cost no statement.
 
+mod blocks;
 mod engine;
 mod invoices;
 mod keys;
@@ -10,6 +11,7 @@ mod orders;
 mod outbox;
 mod payments;
 mod people;
+mod plan_changes;
 mod plans;
 mod read;
 mod sessions;
@@ -38,7 +40,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 11] = [
+const SETUP: [&str; 12] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -50,6 +52,7 @@ const SETUP: [&str; 11] = [
     include_str!("../../../migrations/sqlite/9_invoices.sql"),
     include_str!("../../../migrations/sqlite/10_door.sql"),
     include_str!("../../../migrations/sqlite/11_mail.sql"),
+    include_str!("../../../migrations/sqlite/13_blocks.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

@@ -39,37 +39,52 @@ impl Store {
         let was_sold_out = event_state.is_sold_out();
         let plan = event_state.plan.as_ref();
         let version = plan.map_or(1, |plan| plan.seat_map.layout_version + 1);
-        let rules = event_state.rules.clone();
         let by_hand = plan.map(|plan| blocked_by_hand(&plan.layout, &plan.states.seats));
+        let places = plan.map_or_else(Vec::new, |plan| plan.layout.places_in(&layout));
         let blocked = layout.blocked_with(by_hand.into_iter().flatten());
         let mut seats = vec![SeatState::Available; layout.seats.len()];
         for seat in blocked {
             seats[seat as usize] = SeatState::Blocked;
         }
+        let notes = self.block_notes(event, &places)?;
         self.write()?;
-        let event_id = event.as_str();
         self.db
-            .execute("delete from seat where event = ?1", [event_id])?;
+            .execute("delete from seat where event = ?1", [event.as_str()])?;
         {
             let mut insert = self
                 .db
                 .prepare_cached("insert into seat (event, seat, state) values (?1, ?2, ?3)")?;
             for (seat, state) in (0_u32..).zip(&seats) {
-                insert.execute(params![event_id, seat, *state as u8])?;
+                insert.execute(params![event.as_str(), seat, *state as u8])?;
             }
         }
+        self.keep_block_notes(event, &notes)?;
+        let states = seats.iter().map(|state| (*state, 0)).collect();
+        self.install(event, layout, version, states)?;
+        if was_sold_out {
+            self.tell(EventType::EventOnSale, event, None)?;
+        }
+        Ok(Ok(version))
+    }
+
+    /// Stores a plan whose seats are stored, with their states and when they lapse, and shows it.
+    pub(super) fn install(
+        &mut self,
+        event: &EventId,
+        layout: Layout,
+        version: u32,
+        states: Vec<(SeatState, i64)>,
+    ) -> rusqlite::Result<()> {
         self.db.execute(
             "update event set plan = ?2, plan_version = ?3 where event = ?1",
-            params![event_id, layout.plan, version],
+            params![event.as_str(), layout.plan, version],
         )?;
         let event_type = match version {
             1 => EventType::EventPublished,
             _ => EventType::EventChanged,
         };
+        let rules = self.event_state(event)?.rules.clone();
         self.tell(event_type, event, Some((rules.currency, Some(&layout))))?;
-        if was_sold_out {
-            self.tell(EventType::EventOnSale, event, None)?;
-        }
         let layout = Arc::new(layout);
         let published = PublishedLayout {
             layout: layout.clone(),
@@ -78,15 +93,15 @@ impl Store {
             charges: rules.charges,
             cancelled: rules.cancelled,
         };
-        let states = seats.iter().map(|state| (*state, 0)).collect();
+        let shown = states.iter().map(|(state, _)| *state).collect();
+        let seat_map = self.replace_seat_map(event, published, shown);
         let states = SeatIndex::new(&layout, states);
-        let seat_map = self.replace_seat_map(event, published, seats);
         self.event_state(event)?.plan = Some(Plan {
             layout,
             states,
             seat_map,
         });
-        Ok(Ok(version))
+        Ok(())
     }
 
     pub(super) fn set_rules(&mut self, event: &EventId, patch: RulesPatch) -> Step<(Rules, Rules)> {
@@ -154,7 +169,7 @@ impl Store {
     }
 
     /// Adds an event about an event as a whole.
-    fn tell(
+    pub(super) fn tell(
         &mut self,
         event_type: EventType,
         event: &EventId,

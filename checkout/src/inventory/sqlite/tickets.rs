@@ -22,11 +22,15 @@ const VISITOR: &str =
 const PRICED: &str = "(select o.seats from orders o where o.event = t.event and o.id = t.order_id
         and o.seats like '%\"ticket_type\"%')";
 
+const PLAN_VERSION: &str = "(select e.plan_version from event e where e.event = t.event)";
+
 /// Returns the selection of tickets `t` with a condition, those that were given back among them.
 fn select(condition: &str) -> String {
     format!(
-        "select id, seat, order_id, {VISITOR}, admitted_at, door, scan, {VALID}, {PRICED} from ticket t where {condition}
-         union all select id, seat, order_id, {VISITOR}, null, null, null, 0, {PRICED} from void_ticket t where {condition}"
+        "select id, seat, order_id, {VISITOR}, admitted_at, door, scan, {VALID}, {PRICED}, {PLAN_VERSION}
+             from ticket t where {condition}
+         union all select id, seat, order_id, {VISITOR}, null, null, null, 0, {PRICED}, {PLAN_VERSION}
+             from void_ticket t where {condition}"
     )
 }
 
@@ -131,6 +135,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<DoorTicket> {
     Ok(DoorTicket {
         id: row.get(0)?,
         seat: row.get(1)?,
+        plan_version: row.get::<_, Option<u32>>(9)?.unwrap_or_default(),
         order: row.get(2)?,
         visitor: has_order.then(|| visitor(row, 3)).transpose()?,
         check_in: match at {

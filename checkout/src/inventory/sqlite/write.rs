@@ -30,7 +30,8 @@ impl Store {
             let rows = self
                 .db
                 .prepare_cached(
-                    "update seat set state = ?5, hold = ?6, order_id = ?7, visitor = ?8
+                    "update seat set state = ?5, hold = ?6, order_id = ?7, visitor = ?8,
+                         note = case ?5 when 3 then coalesce(?9, note) when 1 then note end
                      where event = ?1 and seat = ?2 and state = ?3 and hold is ?4",
                 )?
                 .execute(params![
@@ -41,7 +42,8 @@ impl Store {
                     change.to.state as i64,
                     change.to.hold,
                     change.order,
-                    owner
+                    owner,
+                    changes.block_note
                 ])?;
             must_change(rows)?;
         }
