@@ -68,9 +68,10 @@ async fn watch_place(
         Ok(handshake) => handshake,
         Err(refusal) => return Ok(refusal.into_response()),
     };
+    // Before the place, which may be of a later life.
+    let life = hub.front().life;
     let spot = room.find_place(&event, &pass.content).await?;
-    let spot = spot.ok_or_else(no_pass)?;
-    let watched = WatchedPlace::new(spot, hub.front().life);
+    let watched = WatchedPlace::new(spot.ok_or_else(no_pass)?, life);
     let fan = FanSocket {
         connection: connection.map(|Extension(connection)| connection),
         room,

@@ -1,7 +1,7 @@
 //! The place that a socket shows: kept up to date by the view of the line, by the line itself where
 //! that does not suffice, and recorded in the line as watched.
 
-use crate::line::{Life, Line, LineView, Refused, Spot};
+use crate::line::{Life, Line, LineView, Refused, Returned, Spot};
 use crate::pass::Pass;
 use crate::place::{ahead_in, find_place, is_drawn_since};
 use shared::ids::EventId;
@@ -10,7 +10,7 @@ use shared::ids::EventId;
 #[derive(Clone, Debug)]
 pub struct WatchedPlace {
     pub spot: Spot,
-    /// Life of the line that `spot` is from.
+    /// Life of the line in which the visitor has the number of `spot`, or an earlier one.
     pub life: Life,
     /// Whether the line has recorded that the socket is open.
     pub is_recorded: bool,
@@ -28,7 +28,8 @@ pub enum Update {
 }
 
 impl WatchedPlace {
-    /// Creates the place of a socket that was just opened.
+    /// Creates the place of a socket that was just opened, as it was told in this life of the line or in
+    /// a later one.
     pub fn new(spot: Spot, life: Life) -> WatchedPlace {
         WatchedPlace {
             spot,
@@ -48,8 +49,9 @@ impl WatchedPlace {
     }
 
     /// Updates the place: from the view while the visitor waits, from the line once that says nothing
-    /// of their number. Has the line record the socket if it has not. `as_drawn` gives a pass from
-    /// before the draw the number drawn since.
+    /// of their number. In another life of the line that number may be another visitor's: nothing is read
+    /// from the view until the store has confirmed it. Has the line record the socket if it has not.
+    /// `as_drawn` gives a pass from before the draw the number drawn since.
     pub async fn update(
         &mut self,
         line: &dyn Line,
@@ -69,8 +71,15 @@ impl WatchedPlace {
             outcome = Update::Told;
         }
         if let Some(ahead) = ahead_in(front, &self.spot) {
-            self.spot.ahead = ahead;
-            return outcome;
+            match self.returned(line, event, front.life) {
+                Returned::Confirmed => {
+                    self.life = front.life;
+                    self.spot.ahead = ahead;
+                    return outcome;
+                }
+                Returned::Pending => return outcome,
+                Returned::Unknown => {}
+            }
         }
         match find_place(line, event, &self.pass(), as_drawn).await {
             Ok(Some(spot)) => {
@@ -82,6 +91,14 @@ impl WatchedPlace {
             Err(Refused::Unavailable(_)) => outcome,
             Ok(None) | Err(_) => Update::Gone,
         }
+    }
+
+    /// Returns whether the number is the visitor's in this life of the line.
+    fn returned(&self, line: &dyn Line, event: &EventId, life: Life) -> Returned {
+        if self.life == life {
+            return Returned::Confirmed;
+        }
+        line.returned(event, &self.spot, life)
     }
 
     fn take(&mut self, spot: Spot, life: Life) {

@@ -19,6 +19,7 @@ mod journey;
 mod keys;
 mod limits;
 mod logs;
+mod losses;
 #[path = "../whole/matrix.rs"]
 mod matrix;
 mod organising;

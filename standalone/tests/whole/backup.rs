@@ -1,6 +1,9 @@
 //! `fairline backup`: a copy of a running sale, and the sale that is opened again from it.
 
-use crate::crash::{Program, Promises, SmallDisk, check, complaint, journey, open_sale};
+use crate::crash::{KEY, Program, Promises, SmallDisk, check, complaint, journey, open_sale};
+use crate::stage::word;
+use client::next;
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -82,6 +85,39 @@ async fn a_sale_goes_on_from_a_backup_that_was_made_in_its_rush() {
     }
     fans.join_all().await;
     check(&restored.client, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joined_after_a_backup_is_not_shown_a_number_that_is_another_fans_since_it_was_restored()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    let mut program = Program::start(&data).await;
+    let settings = json!({"id": "night", "name": "Night", "admission": {"rate_per_minute": 0}});
+    let created = program.client.create_event(KEY, &settings, None).await;
+    created.unwrap();
+    let first = program.client.join("night").await.unwrap();
+    let mut command = backup(&data, &copy);
+    let made = tokio::task::spawn_blocking(move || command.output().unwrap());
+    assert!(made.await.unwrap().status.success());
+    let late = program.client.join("night").await.unwrap();
+    let pass = word(&late["pass"]);
+    let mut socket = program.client.watch("night", &pass).await.unwrap();
+    assert_eq!(next(&mut socket).await.unwrap()["number"], 2);
+    program.kill();
+
+    let restored = Program::start(&copy).await;
+    let other = restored.client.join("night").await.unwrap();
+    assert_eq!(other["number"], 2, "it is given out once more");
+    // Pages open their socket again, and ask for the place where they cannot.
+    assert!(restored.client.watch("night", &pass).await.is_err());
+    let me = "/api/v1/events/night/line/me";
+    let asked = restored.client.get(me, &pass).await.unwrap();
+    assert_eq!(asked.status, 401, "{}", asked.body);
+    for (place, number) in [(&first, 1), (&other, 2)] {
+        let asked = restored.client.get(me, &word(&place["pass"])).await;
+        assert_eq!(asked.unwrap().body["number"], number);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,8 @@
 //! A line whose store is slow, frozen or full: every request ends within five seconds, and pages,
 //! organisers and operators are told in words.
 
-use crate::stage::{KEY, Stage, word};
-use client::Client;
+use crate::stage::{KEY, Stage, place, word};
+use client::{Client, Socket};
 use futures_util::future::join_all;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -29,6 +29,15 @@ async fn operations_of(stage: &Stage) -> Client {
     let stop = stage.stop.clone();
     tokio::spawn(shared::http::listener::serve(listener, routes, caps, stop));
     Client::new(&format!("http://{address}"))
+}
+
+/// Returns what a node says of its readiness: status and text.
+async fn readiness(operator: &Client) -> (StatusCode, String) {
+    let heads: [(&str, &str); 0] = [];
+    let answer = operator.raw(Method::GET, "/readyz", &heads, Vec::new());
+    let answer = answer.await.unwrap();
+    let text = String::from_utf8_lossy(answer.body()).into_owned();
+    (answer.status(), text)
 }
 
 /// A page as a browser without JavaScript gets it.
@@ -206,13 +215,7 @@ async fn a_store_without_memory_is_told_to_the_operator_the_organiser_and_the_fa
     assert_eq!(place["stale"], false);
     let pass = word(&place["pass"]);
     let operator = operations_of(&stage).await;
-    let ready = async || {
-        let heads: [(&str, &str); 0] = [];
-        let answer = operator.raw(Method::GET, "/readyz", &heads, Vec::new());
-        let answer = answer.await.unwrap();
-        let text = String::from_utf8_lossy(answer.body()).into_owned();
-        (answer.status(), text)
-    };
+    let ready = async || readiness(&operator).await;
     let path = "/api/v1/organiser/events/full/stats";
     let stats = async || stage.get(path, KEY).await.body;
     until("it is ready", ready, |(_, text)| text == "ready\n").await;
@@ -237,4 +240,102 @@ async fn a_store_without_memory_is_told_to_the_operator_the_organiser_and_the_fa
     assert_eq!(stats().await.get("trouble"), None);
     let me = stage.get("/api/v1/events/full/line/me", &pass).await.body;
     assert_eq!(me["stale"], false);
+}
+
+/// Those who are told that a line does not move: the operator, the organiser, a fan with a socket.
+struct Audience<'a> {
+    stage: &'a Stage,
+    operator: Client,
+    socket: Socket,
+}
+
+impl Audience<'_> {
+    async fn organisers_trouble(&self) -> Value {
+        let path = "/api/v1/organiser/events/still/stats";
+        let mut stats = self.stage.get(path, KEY).await.body;
+        // While there are no figures, the refusal says why.
+        match stats["trouble"].take() {
+            Value::Null => stats["detail"].take(),
+            trouble => trouble,
+        }
+    }
+
+    async fn until_stale(&mut self, is_stale: bool) {
+        let reading = async { while place(&mut self.socket).await["stale"] != is_stale {} };
+        let read = tokio::time::timeout(Duration::from_secs(20), reading).await;
+        read.unwrap_or_else(|_| panic!("the fan is told: {is_stale}"));
+    }
+
+    /// Waits until all are told, in these words.
+    async fn are_told(&mut self, status: u16, operator: &str, organiser: &str) {
+        let ready = async || readiness(&self.operator).await;
+        let (told, text) = until(operator, ready, |(_, text)| text.contains(operator)).await;
+        assert_eq!(told, status, "{text}");
+        let asked = async || self.organisers_trouble().await;
+        let is_told = |told: &Value| told.as_str().is_some_and(|told| told.contains(organiser));
+        until(organiser, asked, is_told).await;
+        self.until_stale(true).await;
+    }
+
+    /// Waits until all are told that the line goes on.
+    async fn are_told_that_it_goes_on(&mut self) {
+        let ready = async || readiness(&self.operator).await;
+        until("it is ready again", ready, |(_, text)| text == "ready\n").await;
+        let asked = async || self.organisers_trouble().await;
+        until("nothing is wrong", asked, Value::is_null).await;
+        self.until_stale(false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_read_only_behind_or_in_another_life_is_told_to_all_who_should_know() {
+    let redis = testkit::Redis::start();
+    let proxy = Faulty::before(redis.socket());
+    let stage = Stage::on_line(proxy.url(), |_| {}).await;
+    let settings = json!({"admission": {"rate_per_minute": 0}});
+    stage.event("still", settings).await;
+    let pass = word(&stage.client.join("still").await.unwrap()["pass"]);
+    let mut all = Audience {
+        operator: operations_of(&stage).await,
+        socket: stage.client.watch("still", &pass).await.unwrap(),
+        stage: &stage,
+    };
+    all.are_told_that_it_goes_on().await;
+
+    proxy.set(Fault::Refuses(
+        "READONLY You can't write against a read only replica.",
+    ));
+    all.are_told(503, "is read-only, a replica", "is read-only")
+        .await;
+    proxy.set(Fault::None);
+    all.are_told_that_it_goes_on().await;
+
+    // The keys of this line alone cannot be used.
+    let [meta, kept] = ["fairline:{still}:meta", "fairline:{still}:kept"];
+    redis.ask(&["RENAME", meta, kept]).unwrap();
+    redis.ask(&["SET", meta, "x"]).unwrap();
+    all.are_told(
+        200,
+        "the line of still: This node has not heard",
+        "figures are old",
+    )
+    .await;
+    redis.ask(&["RENAME", kept, meta]).unwrap();
+    all.are_told_that_it_goes_on().await;
+
+    // The clock of the test stands still, and with it the time in which nodes report.
+    redis.ask(&["FLUSHALL"]).unwrap();
+    all.are_told(
+        200,
+        "the line of still: The store",
+        "places are being restored",
+    )
+    .await;
+    stage.clock.advance_ms(5_000);
+    all.are_told_that_it_goes_on().await;
+    let me = stage.get("/api/v1/events/still/line/me", &pass).await.body;
+    assert_eq!(
+        (&me["state"], &me["number"]),
+        (&json!("waiting"), &json!(1))
+    );
 }

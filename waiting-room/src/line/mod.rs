@@ -162,6 +162,17 @@ pub enum Claimed {
     Lapsed,
 }
 
+/// Whether the place that a socket shows is confirmed in another life of the line than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// The visitor waits with this number.
+    Confirmed,
+    /// This node is about to ask for the places of all its sockets.
+    Pending,
+    /// It is not known: the line has to be asked for the place.
+    Unknown,
+}
+
 /// View of the line at one instant (its front).
 #[derive(Clone, Debug)]
 pub struct LineView {
@@ -434,6 +445,12 @@ pub trait Line: Send + Sync {
     /// Returns the visitors whose socket at this node was replaced by one at another node since the
     /// last call.
     fn replaced(&self, event: &EventId) -> Vec<VisitorId>;
+
+    /// Returns whether the store has confirmed a place, of a visitor with an open socket at this node, in
+    /// a life of the line. After a loss its number may be that of another visitor.
+    fn returned(&self, _event: &EventId, _spot: &Spot, _life: Life) -> Returned {
+        Returned::Unknown
+    }
 
     /// Asks the store whether it takes changes, and returns why not. Called about once a second.
     async fn trouble(&self) -> Option<Trouble> {

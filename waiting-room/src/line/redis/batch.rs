@@ -2,7 +2,7 @@
 //! together in the next one, with one script call per operation. The cost per fan falls as load
 //! rises.
 
-use super::cache::Number;
+use super::connected::Number;
 use super::operations::Operation;
 use super::reply::Reply;
 use super::store::{CallError, Caller};

@@ -1,6 +1,7 @@
 //! Cache of one event's line at this node: the newest front, the pace, the open sockets. When the
 //! store loses its data, the line is restored from this.
 
+use super::connected::{Connected, Returning};
 use super::served::{AllServed, Served};
 use super::view_reply::{Definition, DrawStage, EventConstants, ViewReply};
 use crate::draw::{Beacon, unhex};
@@ -19,39 +20,6 @@ use tokio::time::Instant;
 
 /// Maximum number of visitors whose questions in vain are remembered.
 const HEARD_MAX: usize = 100_000;
-
-/// A visitor's number as last known to this node.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Number {
-    pub(super) number: u64,
-    /// It is that of the arrival, before the draw.
-    pub(super) is_provisional: bool,
-}
-
-impl Number {
-    /// Returns the number of a place.
-    pub(super) fn of(spot: &Spot) -> Number {
-        Number {
-            number: spot.number,
-            is_provisional: spot.is_provisional,
-        }
-    }
-
-    /// Takes the number of a place that was told, unless that is an older one of the visitor, of a store
-    /// that has lost the newer one.
-    pub(super) fn renew(&mut self, spot: &Spot) {
-        if spot.is_provisional != self.is_provisional || spot.number > self.number {
-            *self = Number::of(spot);
-        }
-    }
-}
-
-/// A visitor whose place is to be restored.
-pub(super) struct Returning {
-    pub(super) visitor: VisitorId,
-    /// That of the arrival says nothing of the drawn one; the next request of the socket brings that.
-    pub(super) number: Number,
-}
 
 /// An order that this node has drawn.
 pub(super) struct DrawnOrder {
@@ -102,8 +70,8 @@ pub(super) struct LineCache {
     pub(super) registration: u64,
     /// The highest number known to this node.
     pub(super) numbers: u64,
-    /// Visitors with open sockets here, and their numbers.
-    pub(super) connected: HashMap<VisitorId, Number>,
+    /// Visitors with open sockets here.
+    pub(super) connected: HashMap<VisitorId, Connected>,
     /// Visitors whose sockets here closed, until the store has recorded it.
     pub(super) leaving: HashSet<VisitorId>,
     /// Visitors who asked for their places in vain, until the store has heard of it.
@@ -178,11 +146,13 @@ impl LineCache {
         }
     }
 
-    /// Records that a visitor's socket is open here.
-    pub(super) fn connect(&mut self, spot: &Spot) {
+    /// Records that a visitor's socket is open here. The store told the place in this life or in a later
+    /// one.
+    pub(super) fn connect(&mut self, spot: &Spot, life: Option<Life>) {
         self.leaving.remove(&spot.visitor);
         let kept = self.connected.entry(spot.visitor);
-        kept.or_insert_with(|| Number::of(spot)).renew(spot);
+        kept.or_insert_with(|| Connected::new(spot, life))
+            .renew(spot, life);
     }
 
     /// Records that a visitor's socket here closed.
@@ -364,16 +334,18 @@ impl LineCache {
 
     /// Has the place of a visitor recorded again if a socket of theirs is open here.
     pub(super) fn return_one(&mut self, visitor: VisitorId) {
-        let number = self.connected.get(&visitor).copied();
-        self.returning
-            .extend(number.map(|number| Returning { visitor, number }));
+        let kept = self.connected.get(&visitor);
+        self.returning.extend(kept.map(|kept| Returning {
+            visitor,
+            number: kept.number,
+        }));
     }
 
     /// Has the places of all visitors with open sockets here recorded again.
     pub(super) fn return_all(&mut self) {
         let returning = self.connected.iter().map(|(visitor, kept)| Returning {
             visitor: *visitor,
-            number: *kept,
+            number: kept.number,
         });
         self.returning = returning.collect();
         // By their numbers, so that those of a batch lie together.

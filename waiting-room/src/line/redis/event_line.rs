@@ -2,16 +2,17 @@
 
 use super::backup::Backup;
 use super::batch::Batches;
-use super::cache::{Fetched, LineCache, Number, StoreMark};
+use super::cache::{Fetched, LineCache, StoreMark};
+use super::connected::Connected;
 use super::registry::REMOVED_KEPT_MS;
 use super::store::{Caller, Store};
-use crate::line::{DrawState, EventSettings, Life, LineView, Spot};
+use crate::line::{DrawState, EventSettings, Life, LineView, Returned, Spot};
 use parking_lot::{Mutex, MutexGuard};
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -113,7 +114,7 @@ impl EventLine {
         let mut cache = self.cache();
         cache.record(spot);
         if let Some(kept) = cache.connected.get_mut(&spot.visitor) {
-            kept.renew(spot);
+            kept.renew(spot, None);
         }
     }
 
@@ -123,7 +124,7 @@ impl EventLine {
         let mut cache = self.cache();
         cache.numbers = cache.numbers.max(spot.number);
         if let Some(kept) = cache.connected.get_mut(&spot.visitor) {
-            *kept = Number::of(spot);
+            *kept = Connected::new(spot, None);
         }
     }
 
@@ -135,6 +136,23 @@ impl EventLine {
             cache.connected.remove(visitor);
         }
         replaced
+    }
+
+    /// Returns whether the store has confirmed the place of a visitor with an open socket here in a life
+    /// of the line.
+    pub(super) fn returned(&self, spot: &Spot, life: Life) -> Returned {
+        let cache = self.cache();
+        let kept = cache.connected.get(&spot.visitor);
+        if kept.is_some_and(|kept| kept.is_confirmed(spot, life)) {
+            return Returned::Confirmed;
+        }
+        let is_behind = cache.life() != Some(life);
+        let is_returning = self.is_returning.load(Ordering::Acquire);
+        if is_behind || is_returning || !cache.returning.is_empty() {
+            Returned::Pending
+        } else {
+            Returned::Unknown
+        }
     }
 
     /// Returns whether the life is an earlier one of this event.

@@ -10,6 +10,7 @@ mod cache;
 mod calls;
 mod clients;
 mod configuration;
+mod connected;
 mod connection;
 mod drawing;
 mod event_line;
@@ -33,7 +34,7 @@ pub use store::Store;
 
 use super::{
     Claimed, ClientChange, Clients, DrawState, EVENTS_MAX, EventSettings, Joined, Life, Line,
-    LineView, Patch, Refused, SharedAdmission, Spot, Stats, Trouble, Waited,
+    LineView, Patch, Refused, Returned, SharedAdmission, Spot, Stats, Trouble, Waited,
 };
 use crate::draw::{Beacon, Round};
 use crate::pass::Pass;
@@ -228,8 +229,8 @@ impl Line for Redis {
         if !mistakes.is_empty() {
             return Err(Refused::Invalid(mistakes));
         }
-        let events = registry::read(&self.store).await?.entries;
-        let existing = match events.get(&settings.id) {
+        let registry = registry::read(&self.store).await?;
+        let existing = match registry.entries.get(&settings.id) {
             Some(RegistryEntry::Created(creation)) => Some(*creation),
             // A removal may be under way, or have ended half way.
             Some(RegistryEntry::Removed { creation, .. }) => {
@@ -238,8 +239,7 @@ impl Line for Redis {
             }
             None => None,
         };
-        let is_created = |entry: &&RegistryEntry| matches!(entry, RegistryEntry::Created(_));
-        if existing.is_none() && events.values().filter(is_created).count() >= EVENTS_MAX {
+        if existing.is_none() && registry.created().count() >= EVENTS_MAX {
             return Err(Refused::Full("this installation keeps no more events"));
         }
         let line = self.line(&settings.id);
@@ -288,15 +288,10 @@ impl Line for Redis {
         let registry = registry::read(&self.store).await?;
         self.changes.store(registry.changes, Ordering::Relaxed);
         self.follow(&registry).await?;
-        let entries = registry.entries;
         // The store may have lost the registry.
         let lost = self.known_events().into_iter().map(|known| known.event);
-        let lost = lost.filter(|event| !entries.contains_key(event));
-        let created = entries.iter().filter_map(|(event, entry)| match entry {
-            RegistryEntry::Created(_) => Some(event.clone()),
-            RegistryEntry::Removed { .. } => None,
-        });
-        let events: BTreeSet<EventId> = created.chain(lost).collect();
+        let lost = lost.filter(|event| !registry.entries.contains_key(event));
+        let events: BTreeSet<EventId> = registry.created().cloned().chain(lost).collect();
         let settings = events
             .into_iter()
             .map(|event| async move { self.settings(&event).await });
@@ -472,6 +467,10 @@ impl Line for Redis {
 
     fn replaced(&self, event: &EventId) -> Vec<VisitorId> {
         self.line(event).take_replaced()
+    }
+
+    fn returned(&self, event: &EventId, spot: &Spot, life: Life) -> Returned {
+        self.line(event).returned(spot, life)
     }
 
     async fn trouble(&self) -> Option<Trouble> {

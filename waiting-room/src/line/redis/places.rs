@@ -1,7 +1,7 @@
 //! Operations on the visitors of one event's line.
 
 use super::batch::{Unit, Units};
-use super::cache::Number;
+use super::connected::Number;
 use super::event_line::EventLine;
 use super::operations::{
     AWAY, BACK, CLAIM, EJECT, FIND, FINISH, JOIN, LEAVE, LIVING, Operation, PEEK, PLACE, REENTER,
@@ -180,10 +180,11 @@ impl EventLine {
         self: &Arc<EventLine>,
         visitor: VisitorId,
     ) -> Result<Option<Spot>, Refused> {
+        let life = self.cache().life();
         // A fan who comes from another node must not see an older view than that node showed.
         let spot = self.locate(BACK, visitor, Instant::now()).await?;
         if let Some(spot) = &spot {
-            self.cache().connect(spot);
+            self.cache().connect(spot, life);
         }
         Ok(spot)
     }

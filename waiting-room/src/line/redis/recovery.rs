@@ -8,7 +8,7 @@ use super::keys::CHUNK;
 use super::operations::{AWAY, PLACE, REENTER};
 use super::policy::{json, policy};
 use super::registry::{self, RegistryEntry};
-use super::reply::{Status, bytes, list};
+use super::reply::{PlaceReply, Status, bytes, list};
 use super::script::{self, Script};
 use super::served::{AllServed, HeldSlot};
 use super::store::CallError;
@@ -242,22 +242,28 @@ impl EventLine {
         if !returning.is_empty() {
             // Of those whose sockets closed meanwhile the store is told as well: for a visitor that
             // it had lost, it took no note of the close.
-            let units = {
+            let (units, life) = {
                 let cache = self.cache();
-                let creation = cache.life().map_or(0, |life| life.creation);
+                let life = cache.life();
+                let creation = life.map_or(0, |life| life.creation);
                 let units = returning.iter().map(|one| {
                     let is_connected = cache.connected.contains_key(&one.visitor);
                     Unit::returning(one.visitor, one.number, creation, is_connected)
                 });
-                units.collect::<Vec<Unit>>()
+                (units.collect::<Vec<Unit>>(), life)
             };
             let sent = self.batches.run(REENTER, Units::Many(units.into())).await;
             let mut cache = self.cache();
-            if sent.is_err() {
+            let Ok(answer) = sent else {
                 cache.returning.extend(returning);
                 return Some(false);
-            }
-            for one in returning {
+            };
+            for (one, value) in returning.iter().zip(&answer.units) {
+                let place = PlaceReply::read(one.visitor, value);
+                let kept = cache.connected.get_mut(&one.visitor);
+                if let Some((kept, place)) = kept.zip(place) {
+                    kept.confirm(&place.spot, life);
+                }
                 cache.note_if_left(one.visitor);
             }
             return Some(true);

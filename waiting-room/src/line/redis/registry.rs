@@ -61,6 +61,15 @@ pub(super) struct Registry {
     pub(super) changes: u64,
 }
 
+impl Registry {
+    /// Returns the events that were created and not removed.
+    pub(super) fn created(&self) -> impl Iterator<Item = &EventId> {
+        let is_created =
+            |pair: &(&EventId, &RegistryEntry)| matches!(pair.1, RegistryEntry::Created(_));
+        self.entries.iter().filter(is_created).map(|pair| pair.0)
+    }
+}
+
 /// Records the creation of an event.
 pub(super) async fn set(store: &Store, event: &EventId, creation: u64) -> Result<(), Refused> {
     let (key, entry) = (

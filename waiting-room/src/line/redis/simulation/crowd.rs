@@ -410,6 +410,25 @@ impl Crowd {
         !fan.is_connected() && now_ms + BEAT_MS >= fan.heard_ms + self.terms.away_ms
     }
 
+    /// Returns a socket that shows the number of another visitor. Whatever was lost, none may go on doing
+    /// that.
+    pub(super) fn shown_of_another(&self, stored: &Stored) -> Option<String> {
+        let sockets = self.fans.iter().filter_map(|fan| {
+            let shown = fan.socket.as_ref()?.watched.spot;
+            let is_shown = shown.standing == VisitorState::Waiting && !shown.is_provisional;
+            is_shown.then_some((fan.visitor, shown.number))
+        });
+        let mut others = sockets.filter(|(visitor, number)| {
+            let holder = stored.visitor(*number);
+            holder.is_some_and(|holder| holder != *visitor)
+        });
+        let (visitor, number) = others.next()?;
+        let holder = stored.visitor(number);
+        Some(format!(
+            "a socket of {visitor} shows number {number}, which is that of {holder:?}"
+        ))
+    }
+
     /// Returns the promise to fans that an admission breaks.
     pub(super) fn broken_by(
         &self,

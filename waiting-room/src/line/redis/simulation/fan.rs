@@ -112,7 +112,7 @@ impl FanRequest {
     fn is_of_another_event(&self) -> bool {
         let hub = self.door.hub.lock().clone();
         let shown = hub.map(|hub| hub.front().life.creation);
-        let stored = self.door.world.stored().and_then(|stored| stored.creation);
+        let stored = self.door.world.lock().oracle.creation();
         shown
             .zip(stored)
             .is_some_and(|(shown, stored)| shown != stored)
@@ -232,20 +232,22 @@ impl FanRequest {
     pub(super) async fn open(self) {
         self.hear();
         let Some(pass) = self.fan().pass else { return };
+        let Some(hub) = self.door.hub.lock().clone() else {
+            return;
+        };
+        let life = hub.front().life;
         let Ok(Some(spot)) = self.find_place(&pass).await else {
             return;
         };
         self.tell(Some(&spot));
-        if !self.door.world.is_alive(self.door.node, self.door.life) {
+        let is_gone = self.door.hub.lock().is_none();
+        if is_gone || !self.door.world.is_alive(self.door.node, self.door.life) {
             return;
         }
-        let Some(hub) = self.door.hub.lock().clone() else {
-            return;
-        };
         let socket = SimulatedSocket {
             node: self.door.node,
             life: self.door.life,
-            watched: WatchedPlace::new(spot, hub.front().life),
+            watched: WatchedPlace::new(spot, life),
             is_cut_off: self.door.world.is_cut(self.door.node),
         };
         self.change(|fan| fan.socket = Some(socket));

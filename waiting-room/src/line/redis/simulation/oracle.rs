@@ -167,10 +167,15 @@ impl Oracle {
         stored.is_some_and(|stored| stored.draw.stage == UNDER_WAY)
     }
 
+    /// Returns the identity of the event that the store has; none without one.
+    pub(super) fn creation(&self) -> Option<u64> {
+        self.stored.as_ref().and_then(|stored| stored.creation)
+    }
+
     /// Returns whether a pass is of another event than the store has.
     pub(super) fn is_of_another_event(&self, pass: &Pass) -> bool {
-        let creation = self.stored.as_ref().and_then(|stored| stored.creation);
-        creation.is_some_and(|creation| creation != pass.life.creation)
+        self.creation()
+            .is_some_and(|creation| creation != pass.life.creation)
     }
 
     /// Returns whether the outcome of the draw that the store has may be known to anyone.

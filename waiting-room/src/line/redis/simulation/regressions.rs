@@ -167,8 +167,8 @@ fn an_older_place_does_not_replace_the_one_of_an_open_socket() {
     };
     let told = [(26, true, 26), (5, true, 26), (27, true, 27), (3, false, 3)];
     for (number, is_provisional, kept) in told {
-        cache.connect(&spot(number, is_provisional));
-        assert_eq!(cache.connected[&VisitorId(7)].number, kept);
+        cache.connect(&spot(number, is_provisional), None);
+        assert_eq!(cache.connected[&VisitorId(7)].number.number, kept);
     }
 }
 

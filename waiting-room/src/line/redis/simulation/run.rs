@@ -437,6 +437,9 @@ impl Run {
             return Some("a draw among no visitors is not to be held again".to_owned());
         }
         let inner = self.world.lock();
+        if let Some(why) = inner.crowd.shown_of_another(&stored) {
+            return Some(why);
+        }
         if inner.crowd.excuse.is_some() {
             return None;
         }
