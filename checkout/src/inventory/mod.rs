@@ -42,6 +42,7 @@ mod session_keys;
 mod silence;
 mod sqlite;
 mod ticket_codes;
+pub mod webhooks;
 
 pub use cancelling::{CancellationProgress, EventCancelled};
 pub use charges::{

@@ -33,3 +33,4 @@ mod ticket_types;
 mod tickets;
 mod tls;
 mod upgrade;
+mod webhooks;
