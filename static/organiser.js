@@ -6,6 +6,7 @@ import { cancelPage } from "./console-cancel.js";
 import { orderPage, reviewsNote, reviewsPage } from "./console-order.js";
 import { deskPage } from "./console-desk.js";
 import { ordersPage } from "./console-orders.js";
+import { deliveriesPage, messagesPage } from "./console-webhooks.js";
 import { dashboard } from "./dashboard.js";
 import { detailFields, inWords, readDetails, zoneField, zoneOf } from "./event-form.js";
 import { health, healthNote } from "./health.js";
@@ -203,6 +204,7 @@ async function load() {
   if (where === "event" && what === "cancel") return cancelPage(decodeURIComponent(id));
   if (where === "event" && what === "desk") return deskPage(decodeURIComponent(id));
   if (where === "event" && what === "orders") return ordersPage(decodeURIComponent(id));
+  if (where === "messages") return id ? deliveriesPage(decodeURIComponent(id)) : messagesPage();
   if (where === "reviews") return reviewsPage();
   if (where === "event") return dashboard(decodeURIComponent(id));
   if (where === "new") return create;
@@ -252,6 +254,7 @@ async function begin() {
     $("nav").hidden = $("sign-out").hidden = false;
     signedInAs(me.role);
     $("new").hidden = !may("admin");
+    $("messages").hidden = !may("operator");
     await route();
   } catch (problem) {
     // A key of a door, which may do nothing here.
