@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
-import { launch, person, shoot, sound } from "./browser.js";
+import { accessible, launch, person, shoot, sound } from "./browser.js";
 import { freePort, KEY, Server } from "./server.js";
 
 let server, browser, receiver, port;
@@ -31,9 +31,19 @@ async function look(page, locator) {
   await locator.first().waitFor();
 }
 
+/** Looks at the page on a phone, where nothing is wider than it. */
+async function onPhone(page, name) {
+  const size = page.viewportSize();
+  await page.setViewportSize({ width: 390, height: 844 });
+  await shoot(page, name, { fullPage: true });
+  const excess = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.equal(excess, 0);
+  await accessible(page, name);
+  await page.setViewportSize(size);
+}
+
 test("an organiser adds a webhook, tries it, and posts again what failed", async () => {
   const page = await person(browser, { locale: "en-US" });
-  page.on("dialog", (dialog) => dialog.accept());
   await page.goto(`${server.url}/organiser`);
   await page.getByLabel("Organiser key").fill(KEY);
   await page.getByRole("button", { name: "Sign in" }).click();
@@ -48,6 +58,7 @@ test("an organiser adds a webhook, tries it, and posts again what failed", async
   await page.getByText(/^whsec_/).waitFor();
   await page.getByText("order.*, ticket.issued of all sales.").waitFor();
   await shoot(page, "webhooks");
+  await onPhone(page, "webhooks-phone");
   status = 500;
   await page.getByRole("button", { name: "Send a test" }).click();
   await page.getByRole("heading", { name: "Deliveries" }).waitFor();
@@ -57,6 +68,7 @@ test("an organiser adds a webhook, tries it, and posts again what failed", async
   await look(page, page.getByText("200 thank you"));
   await page.getByText(/^Delivered .* attempts$/).waitFor();
   await shoot(page, "deliveries");
+  await onPhone(page, "deliveries-phone");
   const before = posted.length;
   await page.getByRole("button", { name: "Send again" }).click();
   await look(page, page.getByText(/^Delivered .*, 1 attempt$/));

@@ -200,13 +200,17 @@ function showDeliveries(own, webhook, first) {
       await load();
     });
   const rows = () =>
-    table(["Event", "Sale", "Happened", "Outcome", "Answer", ""], deliveries, (delivery) => [
+    table(["Event", "Sale", "Happened", "Outcome", "Answer"], deliveries, (delivery) => [
       make("td", {}, delivery.type),
       make("td", {}, delivery.event),
       make("td", {}, time(delivery.created_at)),
-      make("td", {}, fate(delivery)),
+      make(
+        "td",
+        {},
+        make("span", {}, fate(delivery)),
+        ...(delivery.state !== "waiting" && webhook.state === "enabled" ? [again(delivery)] : []),
+      ),
       make("td", {}, delivery.status ? `${delivery.status} ` : "", delivery.answer),
-      make("td", {}, ...(delivery.state !== "waiting" && webhook.state === "enabled" ? [again(delivery)] : [])),
     ]);
   const draw = () => {
     list.replaceChildren(deliveries.length ? rows() : make("p", { className: "soft" }, "None yet."));
