@@ -1,8 +1,8 @@
 // @ts-check
-// The console's page of the installation's health: signs of a proxy in front that does not fit the settings, and how far
-// the message broker is behind.
+// The console's page of the installation's health: signs of a proxy in front that does not fit the settings, how far
+// the message broker is behind, and webhooks that were disabled.
 import { call, locale } from "./api.js";
-import { api, page, table } from "./console.js";
+import { api, may, page, table } from "./console.js";
 import { make } from "./make.js";
 
 /** What the node that answers noticed. @returns {Promise<any[]>} */
@@ -41,9 +41,28 @@ function broker(relay) {
   return make("section", { className: "card" }, make("h2", {}, "The message broker"), ...lines);
 }
 
+/** Webhooks to which nothing is posted any more. @param {any[]} webhooks */
+function disabled(webhooks) {
+  const failed = webhooks.filter((webhook) => webhook.state === "failed");
+  if (!failed.length) return [];
+  const lines = failed.map((webhook) =>
+    make(
+      "p",
+      { className: "note" },
+      `Nothing is posted to ${webhook.name} any more: ${webhook.reason}. `,
+      make("a", { href: "#/messages" }, "See what to do."),
+    ),
+  );
+  return [make("section", { className: "card" }, make("h2", {}, "Webhooks"), ...lines)];
+}
+
 /** @returns {Promise<() => void>} shows the page */
 export async function health() {
-  const [signs, relay] = await Promise.all([proxySigns(), call("GET", `${api}/relay`).catch(() => null)]);
+  const [signs, relay, { webhooks }] = await Promise.all([
+    proxySigns(),
+    call("GET", `${api}/relay`).catch(() => null),
+    may("operator") ? call("GET", `${api}/webhooks`) : { webhooks: [] },
+  ]);
   const code = (/** @type {string | null} */ text, /** @type {string} */ other) =>
     make("td", { className: "word" }, text ? make("code", {}, text) : other);
   const time = (/** @type {string} */ text) => make("td", {}, new Date(text).toLocaleString(locale));
@@ -76,6 +95,7 @@ export async function health() {
         ...(signs.length ? [list] : []),
       ),
       ...(relay?.broker ? [broker(relay)] : []),
+      ...disabled(webhooks),
     );
 }
 

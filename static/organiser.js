@@ -9,6 +9,7 @@ import { ordersPage } from "./console-orders.js";
 import { planPage } from "./console-plan.js";
 import { seatsPage } from "./console-seats.js";
 import { settingsPage } from "./console-settings.js";
+import { deliveriesPage, messagesPage } from "./console-webhooks.js";
 import { dashboard } from "./dashboard.js";
 import { detailFields, inWords, readDetails, zoneField, zoneOf } from "./event-form.js";
 import { health, healthNote } from "./health.js";
@@ -209,6 +210,7 @@ async function load() {
   if (where === "event" && what === "settings") return settingsPage(decodeURIComponent(id));
   if (where === "event" && what === "plan") return planPage(decodeURIComponent(id));
   if (where === "event" && what === "orders") return ordersPage(decodeURIComponent(id));
+  if (where === "messages") return id ? deliveriesPage(decodeURIComponent(id)) : messagesPage();
   if (where === "reviews") return reviewsPage();
   if (where === "event") return dashboard(decodeURIComponent(id));
   if (where === "new") return create;
@@ -258,6 +260,7 @@ async function begin() {
     $("nav").hidden = $("sign-out").hidden = false;
     signedInAs(me.role);
     $("new").hidden = !may("admin");
+    $("messages").hidden = !may("operator");
     await route();
   } catch (problem) {
     // A key of a door, which may do nothing here.

@@ -17,6 +17,7 @@ use axum::extract::FromRef;
 use parking_lot::Mutex;
 use shared::context::AppContext;
 use shared::ids::EventId;
+use shared::outbound::Outbound;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -58,6 +59,10 @@ pub struct Shop {
     pub(crate) known_events: KnownEvents,
     /// Mails that are being sent.
     pub(crate) mailing: TaskTracker,
+    /// Client of webhooks.
+    pub outbound: Outbound,
+    /// Deliveries to webhooks that are under way.
+    pub(crate) delivering: TaskTracker,
     /// Notified when there is something to report.
     pub to_report: Notify,
     /// Cancelled shows whose sale is being ended.

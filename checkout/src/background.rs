@@ -1,6 +1,6 @@
 //! The tick of the checkout: lapsed holds and orders, new versions of the seat maps, and reports to
 //! the waiting room; beside it the reconciler of payments, the end of cancelled shows, the relay of
-//! events and mail.
+//! events, mail and webhooks.
 
 use crate::app::Shop;
 use crate::cancellation;
@@ -12,6 +12,7 @@ use crate::mail;
 use crate::payment::reconciler;
 use crate::relay;
 use crate::waiting_room::Reported;
+use crate::webhooks;
 use futures_util::stream::{self, StreamExt as _};
 use shared::ids::{Availability, EventId};
 use shared::metrics::stores;
@@ -43,6 +44,7 @@ pub async fn run(shop: Arc<Shop>) {
         fetch_keys(&shop),
         relay::run(&shop),
         mail::run(&shop),
+        webhooks::run(&shop),
         housekeeping::run(&shop)
     );
 }

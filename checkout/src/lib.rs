@@ -30,6 +30,8 @@ mod organiser_blocks;
 mod organiser_mails;
 mod organiser_orders;
 mod organiser_plans;
+mod organiser_webhooks;
+mod outbox_intake;
 mod pages;
 pub mod payment;
 mod pdf;
@@ -49,6 +51,7 @@ mod text;
 mod ticket_pdf;
 mod tickets;
 pub mod waiting_room;
+pub mod webhooks;
 
 pub use app::Shop;
 pub use background::run;
@@ -96,6 +99,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(relay::routes())
         .merge(order_look_up::routes())
         .merge(organiser_mails::routes())
+        .merge(organiser_webhooks::routes())
         .merge(payment::webhook::routes())
         .merge(payment::razorpay_return::routes())
         .split_for_parts();

@@ -8,6 +8,7 @@ use crate::instruments::{
 use crate::inventory::SeatMap;
 use crate::mail;
 use crate::relay;
+use crate::webhooks;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -66,6 +67,7 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
     );
     relay::register(registry);
     mail::register(registry);
+    webhooks::register(registry);
     registry.add_collector(SeatsCollector(shop.clone()));
 }
 

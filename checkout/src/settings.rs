@@ -14,11 +14,13 @@ use crate::relay;
 use crate::retention::{DAYS_MAX, EVENTS_HOURS_MAX, Retention};
 use crate::tail::{self, TailArgs};
 use crate::waiting_room::WaitingRoom;
+use crate::webhooks::WebhookArgs;
 use shared::audit::SharedAuditLog as _;
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::http::rate_limit::SharedCount;
 use shared::mistakes::Mistakes;
+use shared::outbound::Outbound;
 use shared::process::exit;
 use shared::sealing::SealingKeys;
 use shared::time::Clock;
@@ -73,6 +75,8 @@ pub struct SeatsArgs {
     pub events: Option<String>,
     #[command(flatten)]
     pub mail: MailArgs,
+    #[command(flatten)]
+    pub webhooks: WebhookArgs,
     /// Font files (TrueType, OpenType) for letters that the built-in font lacks on tickets and invoices
     /// as PDF, such as Chinese, comma-separated [default: none]
     #[arg(long, env = "FAIRLINE_PDF_FONTS", global = true)]
@@ -85,6 +89,7 @@ impl SeatsArgs {
         self.payments.read(mistakes);
         mistakes.take("FAIRLINE_EVENTS", self.broker());
         self.mail.read(mistakes);
+        mistakes.take("FAIRLINE_WEBHOOK_NETWORKS", self.webhooks.networks());
         mistakes.take("FAIRLINE_PDF_FONTS", self.fonts());
         if let Err(error) = check_url(self.url()) {
             mistakes.add(error);
@@ -274,6 +279,8 @@ impl SeatsArgs {
             fonts: Arc::new(self.fonts()?),
             known_events: KnownEvents::default(),
             mailing: TaskTracker::new(),
+            outbound: Outbound::new(self.webhooks.networks()?),
+            delivering: TaskTracker::new(),
             to_report: Notify::new(),
             endings: Endings::default(),
             to_end: Notify::new(),

@@ -152,10 +152,7 @@ impl Filter {
         let all = EventType::ALL.map(EventType::as_str);
         let mut types = Vec::new();
         for wanted in &args.types {
-            let fits = |name: &&str| match wanted.strip_suffix('*') {
-                Some(beginning) => name.starts_with(beginning),
-                None => name == wanted,
-            };
+            let fits = |name: &&str| EventType::fits(wanted, name);
             let before = types.len();
             types.extend(all.into_iter().filter(fits));
             if types.len() == before {

@@ -75,6 +75,8 @@ pub struct Health {
     pub event_trouble: Mutex<Option<String>>,
     /// Why mails are not sent, in a sentence for the operator. They wait, and sales go on.
     pub mail_trouble: Mutex<Option<String>>,
+    /// Why nothing is posted to a webhook any more, in a sentence for the operator.
+    pub webhook_trouble: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -92,6 +94,7 @@ impl Health {
             &self.report_trouble,
             &self.event_trouble,
             &self.mail_trouble,
+            &self.webhook_trouble,
         ]
         .into_iter()
         .find_map(|trouble| trouble.lock().clone())

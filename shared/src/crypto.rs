@@ -134,10 +134,20 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
     BASE64URL_NOPAD.decode(text.as_bytes()).ok()
 }
 
+/// Encodes bytes as base64 with padding.
+pub fn encode_base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+/// Reads base64 with padding.
+pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.as_bytes()).ok()
+}
+
 /// Returns the value of the header `Authorization` with a name and a password (Basic, RFC 7617).
 pub fn basic_authorization(name: &str, password: &str) -> String {
     let both = format!("{name}:{password}");
-    format!("Basic {}", BASE64.encode(both.as_bytes()))
+    format!("Basic {}", encode_base64(both.as_bytes()))
 }
 
 /// Encodes bytes as lowercase hex.

@@ -24,6 +24,7 @@ pub mod log;
 pub mod metrics;
 pub mod mistakes;
 pub mod organiser;
+pub mod outbound;
 pub mod probe;
 pub mod process;
 pub mod remote;

@@ -50,6 +50,12 @@ impl Time {
             .map(|stamp| Time(stamp.as_millisecond()))
             .map_err(|_| format!("'{text}' is not an RFC 3339 time such as 2026-11-21T20:00:00Z"))
     }
+
+    /// Reads a date of HTTP, such as `Fri, 27 Nov 2026 20:00:00 GMT`.
+    pub fn parse_http_date(text: &str) -> Option<Time> {
+        let parsed = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(Time(parsed.timestamp().as_millisecond()))
+    }
 }
 
 impl fmt::Display for Time {

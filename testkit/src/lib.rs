@@ -24,7 +24,7 @@ pub use razorpay::{
     WEBHOOK_SECRET as RAZORPAY_WEBHOOK_SECRET,
 };
 pub use redis::{Cluster, Redis, Sentinels, shared_cluster};
-pub use smtp::{ReceivedMail, SmtpFault, SmtpSecurity, SmtpServer};
+pub use smtp::{ReceivedMail, SmtpFault, SmtpSecurity, SmtpServer, tls_acceptor};
 pub use stand_in::until_input_ends;
 pub use stripe::{
     KEY as STRIPE_KEY, StripeStandIn, WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET, WebhookEvent,

@@ -116,7 +116,7 @@ impl SmtpServer {
         let port = listener.local_addr().expect("it is bound").port();
         let state = Arc::new(State {
             security,
-            tls: certificate.map(acceptor),
+            tls: certificate.map(tls_acceptor),
             login: login.map(|(user, password)| (user.to_owned(), password.to_owned())),
             next: Mutex::default(),
             otherwise: Mutex::default(),
@@ -186,7 +186,11 @@ impl SmtpServer {
     }
 }
 
-fn acceptor(certificate: &ServerCertificate) -> TlsAcceptor {
+/// Returns what speaks TLS with a certificate.
+///
+/// # Panics
+/// Panics if its files cannot be read.
+pub fn tls_acceptor(certificate: &ServerCertificate) -> TlsAcceptor {
     let chain = CertificateDer::pem_file_iter(&certificate.certificate).expect("it is PEM");
     let chain: Result<Vec<_>, _> = chain.collect();
     let key = PrivateKeyDer::from_pem_file(&certificate.key).expect("it is PEM");

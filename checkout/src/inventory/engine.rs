@@ -12,6 +12,7 @@ use super::personal::{BuyerChange, OrderKey, StoredBuyer};
 use super::refund_sums::RefundSum;
 use super::rules::{Rules, RulesPatch};
 use super::sales::Sales;
+use super::webhooks::WebhookStore;
 use super::{Invoice, Layout, SeatMap};
 use async_trait::async_trait;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
@@ -236,6 +237,9 @@ pub trait Engine: Send + Sync {
 
     /// Returns the mails to buyers.
     fn mails(&self) -> &dyn MailQueue;
+
+    /// Returns the webhooks.
+    fn webhooks(&self) -> &dyn WebhookStore;
 
     /// Returns the databases over which events are distributed; empty for SQLite.
     async fn shards(&self) -> Result<Vec<ShardView>, Refused>;

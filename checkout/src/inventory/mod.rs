@@ -48,6 +48,7 @@ mod shard_view;
 mod silence;
 mod sqlite;
 mod ticket_codes;
+pub mod webhooks;
 
 pub use block_note::{BlockNote, BlockedSeat, StoredBlocks};
 pub use cancelling::{CancellationProgress, EventCancelled};

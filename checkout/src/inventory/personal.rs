@@ -101,6 +101,6 @@ impl Personal<'_> {
 /// Returns the sentence for an operator who took a key away that is still needed.
 pub(super) fn missing_key(id: &str) -> String {
     format!(
-        "FAIRLINE_PERSONAL_KEYS: buyers are sealed with the key {id}, which is not among them: add it behind the first"
+        "FAIRLINE_PERSONAL_KEYS: buyers, or webhooks, are sealed with the key {id}, which is not among them: add it behind the first"
     )
 }

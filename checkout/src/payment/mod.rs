@@ -22,6 +22,7 @@ use crate::instruments::PAYMENTS;
 use crate::inventory::{Begun, Once, Order, PaymentRef, RefundRef, Refused, SessionKeys, Verdict};
 use crate::mail;
 use crate::relay;
+use crate::webhooks;
 use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
@@ -192,7 +193,12 @@ impl Shop {
                 () = look => {}
             }
         };
-        tokio::join!(settled, relay::drain(self), mail::drain(self));
+        tokio::join!(
+            settled,
+            relay::drain(self),
+            mail::drain(self),
+            webhooks::drain(self)
+        );
     }
 
     /// Returns whether the verdict on a payment without an answer is on its way from the node that

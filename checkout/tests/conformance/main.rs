@@ -36,3 +36,4 @@ mod ticket_types;
 mod tickets;
 mod tls;
 mod upgrade;
+mod webhooks;

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use checkout::inventory::mail::MailQueue;
 use checkout::inventory::outbox::{Outbox, OutboxEntry};
+use checkout::inventory::webhooks::WebhookStore;
 use checkout::inventory::*;
 use shared::ids::EventId;
 use shared::time::Time;
@@ -242,6 +243,9 @@ impl Engine for Mortal {
     }
     fn mails(&self) -> &dyn MailQueue {
         self.living.mails()
+    }
+    fn webhooks(&self) -> &dyn WebhookStore {
+        self.living.webhooks()
     }
     async fn shards(&self) -> Result<Vec<ShardView>, Refused> {
         self.death.stop().await;

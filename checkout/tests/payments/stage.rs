@@ -13,6 +13,7 @@ use checkout::inventory::{
 };
 use checkout::mail::MailArgs;
 use checkout::settings::SeatsArgs;
+use checkout::webhooks::WebhookArgs;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared::http::middleware::with_middleware;
@@ -87,6 +88,9 @@ impl ProviderStage {
             inventory: url.clone(),
             payments: provider.settings(),
             mail,
+            webhooks: WebhookArgs {
+                webhook_networks: Some("127.0.0.0/8".to_owned()),
+            },
             pdf_fonts: Some(CHINESE.to_owned()),
             ..SeatsArgs::default()
         };
@@ -425,7 +429,7 @@ impl ProviderStage {
         self.send("POST", path, word, body).await
     }
 
-    async fn send(
+    pub(crate) async fn send(
         &self,
         method: &str,
         path: &str,

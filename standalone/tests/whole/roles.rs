@@ -41,6 +41,8 @@ async fn every_operation_is_for_those_whom_its_description_names_and_for_no_one_
             .replace("{visitor}", "1")
             .replace("{ticket}", "tix_x")
             .replace("{mail}", "evt_x")
+            .replace("{webhook}", "whe_x")
+            .replace("{delivery}", "evt_x")
             .replace("{table}", "orders.csv")
             .replace("{*rest}", "x")
     };

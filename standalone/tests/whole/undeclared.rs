@@ -21,6 +21,8 @@ pub(crate) async fn operations(stage: &Stage) -> Vec<(Method, String, Value)> {
             .replace("{order}", "ord_strict_x")
             .replace("{ticket}", "tix_x")
             .replace("{mail}", "evt_x")
+            .replace("{webhook}", "whe_x")
+            .replace("{delivery}", "evt_x")
             .replace("{table}", "orders.csv")
             .replace("{hold}", "hold_strict_x")
             .replace("{payment}", "pay_strict_x")

@@ -148,6 +148,15 @@ impl EventType {
         }
     }
 
+    /// Returns whether a type is one of those that are wanted: by its name, or by the beginning of
+    /// names, such as `order.*`.
+    pub(crate) fn fits(wanted: &str, name: &str) -> bool {
+        match wanted.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == wanted,
+        }
+    }
+
     /// Returns the type of the event that tells whether an event is sold out.
     pub(in crate::inventory) fn of_sale(is_sold_out: bool) -> EventType {
         if is_sold_out {

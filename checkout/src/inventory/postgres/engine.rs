@@ -21,6 +21,7 @@ use crate::inventory::records::FINISHED;
 use crate::inventory::refund_sums::RefundSum;
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{MethodSales, OrderSum, Sales};
+use crate::inventory::webhooks::WebhookStore;
 use crate::inventory::{Invoice, Layout, SeatMap};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -401,6 +402,10 @@ impl Engine for Postgres {
     }
 
     fn mails(&self) -> &dyn MailQueue {
+        self
+    }
+
+    fn webhooks(&self) -> &dyn WebhookStore {
         self
     }
 

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 19] = [
+const MIGRATIONS: [(&str, &str); 20] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -80,6 +80,10 @@ const MIGRATIONS: [(&str, &str); 19] = [
     (
         "prices",
         include_str!("../../../migrations/postgres/18_prices.sql"),
+    ),
+    (
+        "webhooks",
+        include_str!("../../../migrations/postgres/19_webhooks.sql"),
     ),
     (
         "plan changes",

@@ -33,6 +33,7 @@ mod shard;
 mod shards;
 mod sync;
 mod tickets;
+mod webhooks;
 mod write;
 mod writer;
 

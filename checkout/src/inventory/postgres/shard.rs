@@ -239,7 +239,8 @@ impl Shard {
             if self.keys.ids().any(|known| known == id) {
                 continue;
             }
-            let sealed = "select 1 from fairline.orders where starts_with(buyer_name, $1) or starts_with(buyer_email, $1) limit 1";
+            let sealed = "select 1 from fairline.orders where starts_with(buyer_name, $1) or starts_with(buyer_email, $1)
+                union all select 1 from fairline.webhook_endpoint where starts_with(settings, $1) limit 1";
             let sealed = query(sealed).bind(sealing::prefix_of(&id));
             if self.slow.fetch_optional(sealed).await?.is_some() {
                 return Ok(Some(id));

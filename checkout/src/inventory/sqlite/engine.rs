@@ -15,6 +15,7 @@ use crate::inventory::records::FINISHED;
 use crate::inventory::refund_sums::RefundSum;
 use crate::inventory::rules::{Rules, RulesPatch};
 use crate::inventory::sales::{MethodSales, OrderSum, Sales};
+use crate::inventory::webhooks::WebhookStore;
 use crate::inventory::{Invoice, Layout, SeatMap};
 use async_trait::async_trait;
 use rusqlite::params;
@@ -286,6 +287,10 @@ impl Engine for Sqlite {
     }
 
     fn mails(&self) -> &dyn MailQueue {
+        self
+    }
+
+    fn webhooks(&self) -> &dyn WebhookStore {
         self
     }
 

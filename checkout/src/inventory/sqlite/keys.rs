@@ -32,7 +32,8 @@ fn find_missing(db: &Connection, keys: &SealingKeys) -> rusqlite::Result<Option<
         }
         let prefix = prefix_of(&id);
         let sealed = "select 1 from orders
-            where substr(buyer_name, 1, ?2) = ?1 or substr(buyer_email, 1, ?2) = ?1 limit 1";
+                where substr(buyer_name, 1, ?2) = ?1 or substr(buyer_email, 1, ?2) = ?1
+            union all select 1 from webhook_endpoint where substr(settings, 1, ?2) = ?1 limit 1";
         let length = prefix.chars().count() as i64;
         let sealed = db.query_row(sealed, params![prefix, length], |_| Ok(()));
         if sealed.optional()?.is_some() {

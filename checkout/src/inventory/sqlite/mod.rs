@@ -16,6 +16,7 @@ mod plans;
 mod read;
 mod sessions;
 mod tickets;
+mod webhooks;
 mod write;
 
 use super::command::{Command, Decision};
@@ -40,7 +41,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 12] = [
+const SETUP: [&str; 13] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -52,6 +53,7 @@ const SETUP: [&str; 12] = [
     include_str!("../../../migrations/sqlite/9_invoices.sql"),
     include_str!("../../../migrations/sqlite/10_door.sql"),
     include_str!("../../../migrations/sqlite/11_mail.sql"),
+    include_str!("../../../migrations/sqlite/12_webhooks.sql"),
     include_str!("../../../migrations/sqlite/13_blocks.sql"),
 ];
 

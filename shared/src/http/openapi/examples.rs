@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, OpenApi, PathItem, Ref, RefOr, Schema};
 static EXAMPLES: &str = include_str!("examples.json");
 
 /// Parameters by name: a description, for where there is none, and an example.
-const PARAMETERS: [(&str, &str, &str); 12] = [
+const PARAMETERS: [(&str, &str, &str); 14] = [
     ("event", "The event's id", "arena-night"),
     (
         "visitor",
@@ -42,6 +42,16 @@ const PARAMETERS: [(&str, &str, &str); 12] = [
     (
         "mail",
         "The mail's id",
+        "evt_5e8c7a1f0b6d4932a7c15e8840f3b2d916c07e4a",
+    ),
+    (
+        "webhook",
+        "The webhook's id",
+        "whe_7a1f0b6d4932a7c15e8840f3b2d916c07e4a5e8c",
+    ),
+    (
+        "delivery",
+        "The delivery's id",
         "evt_5e8c7a1f0b6d4932a7c15e8840f3b2d916c07e4a",
     ),
     ("table", "The table and its format", "orders.csv"),

@@ -1,0 +1,358 @@
+//! Webhooks in SQLite. What is due is looked for by a connection of its own, so that an idle look
+//! writes nothing.
+
+use super::{Sqlite, Step, Store};
+use crate::inventory::commands::json;
+use crate::inventory::model::*;
+use crate::inventory::outbox::OutboxShard;
+use crate::inventory::webhooks::*;
+use async_trait::async_trait;
+use rusqlite::{Row, params};
+use shared::sealing::SealingKeys;
+use shared::time::Time;
+
+const DUE: &str = "select number from webhook_delivery d
+    where endpoint = ?1 and state = 0 and next_at <= ?2 and (not in_order or not exists (
+        select 1 from webhook_delivery e where e.endpoint = d.endpoint and e.aggregate = d.aggregate
+            and e.number < d.number and e.state = 0 and e.in_order))
+    order by next_at limit ?3";
+
+const CLAIM: &str = "update webhook_delivery set attempts = attempts + 1, next_at = ?2
+    where number = ?1 and state = 0 and next_at <= ?3
+    returning number, endpoint, id, body, attempts, queued_at";
+
+#[async_trait]
+impl WebhookStore for Sqlite {
+    async fn endpoints(&self) -> Result<Vec<WebhookEndpoint>, Refused> {
+        let keys = self.keys.clone();
+        self.look(move |file| {
+            let mut query = file.prepare(
+                "select id, settings, version, state, reason, created_at, since, failing_since
+                from webhook_endpoint order by created_at, id",
+            )?;
+            let rows = query.query_map([], |row| read_endpoint(&keys, row))?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn add_endpoint(&self, endpoint: &WebhookEndpoint) -> Result<bool, Refused> {
+        let endpoint = endpoint.clone();
+        self.step(move |store, _| {
+            store.write()?;
+            let insert = "insert into webhook_endpoint (id, settings, state, created_at, since)
+                select ?1, ?2, ?3, ?4, ?5 where (select count(*) from webhook_endpoint) < ?6";
+            let rows = store.db.execute(
+                insert,
+                params![
+                    endpoint.id,
+                    seal_settings(&store.keys, &endpoint),
+                    endpoint.state.number(),
+                    endpoint.created_at.0,
+                    endpoint.since.0,
+                    ENDPOINTS_MAX
+                ],
+            )?;
+            Ok(Ok(rows > 0))
+        })
+        .await
+    }
+
+    async fn change_endpoint(&self, endpoint: &WebhookEndpoint) -> Result<bool, Refused> {
+        let endpoint = endpoint.clone();
+        self.step(move |store, _| {
+            store.write()?;
+            let update =
+                "update webhook_endpoint set settings = ?2, version = version + 1, state = ?3,
+                    reason = ?4, since = ?5, failing_since = ?6
+                where id = ?1 and version = ?7";
+            let rows = store.db.execute(
+                update,
+                params![
+                    endpoint.id,
+                    seal_settings(&store.keys, &endpoint),
+                    endpoint.state.number(),
+                    endpoint.reason,
+                    endpoint.since.0,
+                    endpoint.failing_since.map(|at| at.0),
+                    endpoint.version
+                ],
+            )?;
+            Ok(Ok(rows > 0))
+        })
+        .await
+    }
+
+    async fn remove_endpoint(&self, endpoint: &str) -> Result<bool, Refused> {
+        let id = endpoint.to_owned();
+        self.step(move |store, _| {
+            store.write()?;
+            let delete = "delete from webhook_endpoint where id = ?1";
+            Ok(Ok(store.db.execute(delete, [id])? > 0))
+        })
+        .await
+    }
+
+    async fn note_endpoint(&self, endpoint: &str, note: &EndpointNote) -> Result<bool, Refused> {
+        let (id, note) = (endpoint.to_owned(), note.clone());
+        self.step(move |store, now| {
+            store.write()?;
+            let rows = match &note {
+                EndpointNote::Succeeded => store.db.execute(
+                    "update webhook_endpoint set failing_since = null where id = ?1 and failing_since is not null",
+                    [&id],
+                )?,
+                EndpointNote::Failed => store.db.execute(
+                    "update webhook_endpoint set failing_since = ?2 where id = ?1 and failing_since is null",
+                    params![id, now.0],
+                )?,
+                EndpointNote::Disabled(reason) => store.db.execute(
+                    "update webhook_endpoint set state = 2, version = version + 1, reason = ?2 where id = ?1 and state = 0",
+                    params![id, reason],
+                )?,
+            };
+            Ok(Ok(rows > 0))
+        })
+        .await
+    }
+
+    async fn take_in(
+        &self,
+        consumer: &str,
+        _: &str,
+        _: OutboxShard,
+        position: i64,
+        deliveries: Vec<NewDelivery>,
+    ) -> Result<bool, Refused> {
+        let consumer = consumer.to_owned();
+        self.step(move |store, now| {
+            store.write()?;
+            for delivery in &deliveries {
+                store.insert_delivery(delivery, now)?;
+            }
+            store.acknowledge(&consumer, position, now)
+        })
+        .await
+    }
+
+    async fn add_delivery(&self, delivery: NewDelivery) -> Result<(), Refused> {
+        self.step(move |store, now| {
+            store.write()?;
+            store.insert_delivery(&delivery, now).map(Ok)
+        })
+        .await
+    }
+
+    async fn claim(
+        &self,
+        rooms: &[(String, u32)],
+        lease_ms: i64,
+    ) -> Result<Vec<QueuedDelivery>, Refused> {
+        let (rooms, now) = (rooms.to_vec(), self.clock.now());
+        let due = self.look(move |file| {
+            let mut query = file.prepare(DUE)?;
+            let mut due: Vec<i64> = Vec::new();
+            for (endpoint, room) in rooms {
+                let numbers = query.query_map(params![endpoint, now.0, room], |row| row.get(0))?;
+                for number in numbers {
+                    due.push(number?);
+                }
+            }
+            Ok(due)
+        });
+        let due = due.await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.step(move |store, now| store.claim_deliveries(&due, now, lease_ms))
+            .await
+    }
+
+    async fn settle(
+        &self,
+        delivery: &QueuedDelivery,
+        outcome: &DeliveryOutcome,
+    ) -> Result<(), Refused> {
+        let (number, attempts) = (delivery.number, delivery.attempts);
+        let outcome = outcome.clone();
+        self.step(move |store, now| {
+            store.write()?;
+            let (state, next_at) = outcome.next.columns();
+            let update = "update webhook_delivery set state = ?3, next_at = coalesce(?4, next_at), status = ?5, answer = ?6,
+                    done_at = case when ?3 = 0 then null else ?7 end
+                where number = ?1 and attempts = ?2 and state = 0";
+            let mut update = store.db.prepare_cached(update)?;
+            update.execute(params![
+                number, attempts, state, next_at, outcome.status, outcome.answer, now.0
+            ])?;
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    async fn deliveries(
+        &self,
+        endpoint: &str,
+        after: Option<DeliveryCursor>,
+        limit: u32,
+    ) -> Result<Vec<DeliveryRecord>, Refused> {
+        let endpoint = endpoint.to_owned();
+        let (before, id) = after.map_or((i64::MAX, String::new()), |after| {
+            (after.created_at.0, after.id)
+        });
+        self.look(move |file| {
+            let mut query = file.prepare(
+                "select id, event, type, state, attempts, created_at, next_at, done_at, status, answer
+                from webhook_delivery where endpoint = ?1 and (created_at, id) < (?2, ?3)
+                order by created_at desc, id desc limit ?4",
+            )?;
+            let limit = limit.min(DELIVERIES_MAX);
+            let rows = query.query_map(params![endpoint, before, id, limit], read_record)?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn resend(&self, endpoint: &str, id: &str) -> Result<bool, Refused> {
+        let (endpoint, id) = (endpoint.to_owned(), id.to_owned());
+        self.step(move |store, now| {
+            store.write()?;
+            let update = "update webhook_delivery set state = 0, in_order = 0, attempts = 0, next_at = ?3, queued_at = ?3,
+                    done_at = null, status = null, answer = ''
+                where endpoint = ?1 and id = ?2 and state > 0";
+            let rows = store.db.execute(update, params![endpoint, id, now.0])?;
+            Ok(Ok(rows > 0))
+        })
+        .await
+    }
+
+    async fn backlog(&self, endpoints: &[String]) -> Result<Vec<EndpointBacklog>, Refused> {
+        let (endpoints, now) = (endpoints.to_vec(), self.clock.now());
+        self.look(move |file| {
+            let mut count = file.prepare(
+                "select count(*), min(queued_at) from (select queued_at from webhook_delivery
+                where endpoint = ?1 and state = 0 limit ?2)",
+            )?;
+            let counted = endpoints.into_iter().map(|endpoint| {
+                count.query_row(params![endpoint, WAITING_MAX as i64], |row| {
+                    let oldest: Option<i64> = row.get(1)?;
+                    let age_ms = oldest.map_or(0, |at| now.0 - at);
+                    Ok(EndpointBacklog {
+                        endpoint: endpoint.clone(),
+                        waiting: row.get::<_, i64>(0)? as u64,
+                        oldest_seconds: age_ms.max(0) as u64 / 1000,
+                    })
+                })
+            });
+            counted.collect()
+        })
+        .await
+    }
+
+    async fn purge(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused> {
+        let now = self.clock.now();
+        let old = self.look(move |file| {
+            let mut query = file.prepare(
+                "select number from webhook_delivery where state = 1 and done_at < ?1
+                    or state = 2 and done_at < ?2
+                    or endpoint not in (select id from webhook_endpoint) limit ?3",
+            )?;
+            let before = params![now.0 - made_kept_ms, now.0 - failed_kept_ms, PURGE_MAX];
+            let rows = query.query_map(before, |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<Vec<i64>>>()
+        });
+        let old = old.await?;
+        if old.is_empty() {
+            return Ok(false);
+        }
+        self.step(move |store, _| {
+            store.write()?;
+            let delete =
+                "delete from webhook_delivery where number in (select value from json_each(?1))";
+            store.db.execute(delete, [json(&old)])?;
+            Ok(Ok(old.len() as i64 == PURGE_MAX))
+        })
+        .await
+    }
+}
+
+impl Store {
+    fn insert_delivery(&mut self, delivery: &NewDelivery, now: Time) -> rusqlite::Result<()> {
+        self.db
+            .prepare_cached(
+                "insert into webhook_delivery
+                    (endpoint, id, event, type, aggregate, body, in_order, next_at, created_at, queued_at)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8) on conflict do nothing",
+            )?
+            .execute(params![
+                delivery.endpoint,
+                delivery.id,
+                delivery.event,
+                delivery.event_type,
+                delivery.aggregate,
+                delivery.body,
+                delivery.in_order,
+                now.0,
+                delivery.created_at.0
+            ])?;
+        Ok(())
+    }
+
+    fn claim_deliveries(
+        &mut self,
+        numbers: &[i64],
+        now: Time,
+        lease_ms: i64,
+    ) -> Step<Vec<QueuedDelivery>> {
+        self.write()?;
+        let mut claim = self.db.prepare_cached(CLAIM)?;
+        let mut claimed = Vec::new();
+        for number in numbers {
+            let mut rows = claim.query(params![number, now.0 + lease_ms, now.0])?;
+            if let Some(row) = rows.next()? {
+                claimed.push(QueuedDelivery {
+                    database: 0,
+                    number: row.get(0)?,
+                    endpoint: row.get(1)?,
+                    id: row.get(2)?,
+                    body: row.get(3)?,
+                    attempts: row.get(4)?,
+                    queued_at: Time(row.get(5)?),
+                });
+            }
+        }
+        Ok(Ok(claimed))
+    }
+}
+
+fn read_endpoint(keys: &SealingKeys, row: &Row<'_>) -> rusqlite::Result<WebhookEndpoint> {
+    let (id, stored): (String, String) = (row.get(0)?, row.get(1)?);
+    Ok(WebhookEndpoint {
+        settings: open_settings(keys, &id, &stored),
+        is_current: keys.is_current(&stored),
+        id,
+        version: row.get(2)?,
+        state: EndpointState::of(row.get(3)?),
+        reason: row.get(4)?,
+        created_at: Time(row.get(5)?),
+        since: Time(row.get(6)?),
+        failing_since: row.get::<_, Option<i64>>(7)?.map(Time),
+    })
+}
+
+fn read_record(row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
+    let state = DeliveryState::of(row.get(3)?);
+    let next_at = Some(Time(row.get(6)?));
+    Ok(DeliveryRecord {
+        id: row.get(0)?,
+        event: row.get(1)?,
+        event_type: row.get(2)?,
+        state,
+        attempts: row.get(4)?,
+        created_at: Time(row.get(5)?),
+        next_at: next_at.filter(|_| state == DeliveryState::Waiting),
+        done_at: row.get::<_, Option<i64>>(7)?.map(Time),
+        status: row.get(8)?,
+        answer: row.get(9)?,
+    })
+}
