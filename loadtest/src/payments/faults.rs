@@ -153,65 +153,27 @@ async fn become_quiet(stage: &Stage) -> Result<(), Failed> {
             return Ok(());
         }
         if began.elapsed() > QUIET_MAX {
-            let orders = format!("/api/v1/organiser/events/{EVENT}/orders");
-            let path = format!("{orders}?limit={PAGE}");
-            let page = stage.ask(Method::GET, &path, KEY, None).await?;
-            let listed = page["orders"].as_array().into_iter().flatten();
-            let mut failed = format!("orders do not come to an end: {sales}");
-            for order in listed.filter(|order| open.contains(&&*text(&order["state"]))) {
-                let path = format!("{orders}/{}", text(&order["id"]));
-                let details = stage.ask(Method::GET, &path, KEY, None).await?;
-                failed.push_str(&format!("\n{details}"));
-            }
-            return Err(failed);
-        }
-        // It may have been aborted over a start.
-        stage.node.lock().await.kill_and_start().await?;
-        sums.kills += 1 + (began.elapsed().as_secs() / KILL_EVERY.as_secs()) as usize;
-    }
-    sums.requests += stage.stripe.calls().len();
-    stage.stripe.heal();
-    become_quiet(&stage).await?;
-    compare(&stage, sums, report).await
-}
-
-/// Kills the node and starts it again, until this is aborted.
-async fn kill_again_and_again(stage: &Stage) -> Result<(), Failed> {
-    loop {
-        tokio::time::sleep(KILL_EVERY).await;
-        stage.node.lock().await.kill_and_start().await?;
-    }
-}
-
-/// Waits until no order is open any more.
-async fn become_quiet(stage: &Stage) -> Result<(), Failed> {
-    let path = format!("/api/v1/organiser/events/{EVENT}/sales");
-    let began = Instant::now();
-    loop {
-        let sales = stage.ask(Method::GET, &path, KEY, None).await?;
-        let open = ["paying", "confirming", "declined", "refunding"];
-        let count = |state: &&str| sales["orders"][state].as_u64().unwrap_or(0);
-        if open.iter().map(count).sum::<u64>() == 0 {
-            return Ok(());
-        }
-        if began.elapsed() > QUIET_MAX {
-            let path = format!("/api/v1/organiser/events/{EVENT}/orders?limit={PAGE}");
-            let page = stage.ask(Method::GET, &path, KEY, None).await?;
-            let orders = page["orders"].as_array().into_iter().flatten();
-            let mut failed = format!("orders do not come to an end: {sales}");
-            for order in orders.filter(|order| open.contains(&&*text(&order["state"]))) {
-                let path = format!(
-                    "{}/{}",
-                    path.replace(&format!("?limit={PAGE}"), ""),
-                    text(&order["id"])
-                );
-                let details = stage.ask(Method::GET, &path, KEY, None).await?;
-                failed.push_str(&format!("\n{details}"));
-            }
-            return Err(failed);
+            let failed = format!("orders do not come to an end: {sales}");
+            return Err(failed + &list(stage, &open).await?);
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Returns the details of all orders in these states, one a line.
+async fn list(stage: &Stage, states: &[&str]) -> Result<String, Failed> {
+    let orders = format!("/api/v1/organiser/events/{EVENT}/orders");
+    let path = format!("{orders}?limit={PAGE}");
+    let page = stage.ask(Method::GET, &path, KEY, None).await?;
+    let mut listed = String::new();
+    for order in page["orders"].as_array().into_iter().flatten() {
+        if states.contains(&&*text(&order["state"])) {
+            let path = format!("{orders}/{}", text(&order["id"]));
+            let details = stage.ask(Method::GET, &path, KEY, None).await?;
+            listed.push_str(&format!("\n{details}"));
+        }
+    }
+    Ok(listed)
 }
 
 /// Compares each order with what the provider has of it, the seats with the money, and both books by
