@@ -4,6 +4,7 @@ use crate::commands;
 use crate::data::{Database, Life, Reply, Snapshot};
 use crate::lua::{self, Source};
 use crate::number::integer;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +16,24 @@ struct Loaded {
     /// Hash of the text that runs.
     hash: String,
     text: String,
+}
+
+thread_local! {
+    /// Hashes of the scripts that servers of this thread were sent, by their texts: each is sent anew after
+    /// every restart.
+    static HASHES: RefCell<BTreeMap<Vec<u8>, String>> = RefCell::default();
+}
+
+/// Returns the hash of a script that may have been sent before.
+fn known_hash(text: &[u8]) -> String {
+    HASHES.with_borrow_mut(|hashes| {
+        if let Some(hash) = hashes.get(text) {
+            return hash.clone();
+        }
+        let hash = lua::hash(text);
+        hashes.insert(text.to_vec(), hash.clone());
+        hash
+    })
 }
 
 /// A model of a Redis server.
@@ -83,8 +102,8 @@ impl Server {
     }
 
     fn load(&mut self, text: &[u8]) -> String {
+        let hash = known_hash(text);
         let text = String::from_utf8_lossy(text);
-        let hash = lua::hash(text.as_bytes());
         if !self.scripts.contains_key(&hash) {
             let text = match &self.rewrite {
                 Some(rewrite) => rewrite(&text),

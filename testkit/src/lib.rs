@@ -23,7 +23,7 @@ pub use razorpay::{
     KEY_ID as RAZORPAY_KEY_ID, KEY_SECRET as RAZORPAY_KEY_SECRET, RazorpayEvent, RazorpayStandIn,
     WEBHOOK_SECRET as RAZORPAY_WEBHOOK_SECRET,
 };
-pub use redis::{Cluster, Redis, Sentinels, shared_cluster};
+pub use redis::{Cluster, Redis, Sentinels, master_of, shared_cluster};
 pub use smtp::{ReceivedMail, SmtpFault, SmtpSecurity, SmtpServer, tls_acceptor};
 pub use stand_in::until_input_ends;
 pub use stripe::{

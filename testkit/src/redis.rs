@@ -183,15 +183,19 @@ impl Cluster {
 
     /// Returns the index of the current master of a key.
     pub fn master_of(&self, key: &str) -> Option<usize> {
-        let is_master = |node: &&Redis| {
-            let role = node.ask(&["ROLE"]);
-            role.is_some_and(|role| role.contains("master"))
-                && node
-                    .ask(&["EXISTS", key])
-                    .is_some_and(|answer| !answer.contains("MOVED"))
-        };
-        self.nodes.iter().position(|node| is_master(&node))
+        master_of(&self.nodes, key)
     }
+}
+
+/// Returns the index of the current master of a key among the servers of a cluster.
+pub fn master_of(nodes: &[Redis], key: &str) -> Option<usize> {
+    let is_master = |node: &Redis| {
+        let role = node.ask(&["ROLE"]);
+        let answer = node.ask(&["EXISTS", key]);
+        role.is_some_and(|role| role.contains("master"))
+            && answer.is_some_and(|answer| !answer.contains("MOVED"))
+    };
+    nodes.iter().position(is_master)
 }
 
 /// Returns the cluster shared by the tests of one program, kept running while any test holds a

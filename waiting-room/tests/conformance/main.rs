@@ -15,6 +15,7 @@ mod clients;
 mod details;
 mod draws;
 mod extensions;
+mod failovers;
 mod faults;
 mod knowledge;
 mod lives;

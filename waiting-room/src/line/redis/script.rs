@@ -32,10 +32,10 @@ impl Script {
         }
     }
 
-    /// Returns the hash and the name.
+    /// Returns the hash and the text, each with the name.
     #[cfg(test)]
-    pub(super) fn named(&self) -> (String, &'static str) {
-        (self.hash.clone(), self.name)
+    pub(super) fn named(&self) -> [(&[u8], &'static str); 2] {
+        [&self.hash, &self.text].map(|by| (by.as_bytes(), self.name))
     }
 
     #[cfg(test)]

@@ -22,11 +22,13 @@ mod strike;
 mod wire;
 mod world;
 
-use super::script;
+use super::script::{self, Script};
 use mutations::{MUTATIONS, MUTATIONS_OF_DRAWS};
 use plan::{FAULTS, Fault, RunMode};
 use run::{RunResult, run};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use world::ScriptNames;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -61,7 +63,7 @@ fn faults() -> Vec<Fault> {
 }
 
 /// The scripts on a line.
-fn all_scripts() -> [&'static script::Script; 25] {
+fn all_scripts() -> [&'static Script; 25] {
     [
         &script::CREATE,
         &script::TICK,
@@ -91,10 +93,14 @@ fn all_scripts() -> [&'static script::Script; 25] {
     ]
 }
 
+static SCRIPT_NAMES: LazyLock<ScriptNames> = LazyLock::new(|| {
+    let named = all_scripts().into_iter().flat_map(|script| script.named());
+    named.collect()
+});
+
 fn play(seed: u64, mode: &RunMode) -> RunResult {
     let folder = tempfile::tempdir_in(memory()).expect("a folder can be created");
-    let names = all_scripts().map(script::Script::named).into();
-    run(seed, mode, names, folder.path().to_owned())
+    run(seed, mode, &SCRIPT_NAMES, folder.path().to_owned())
 }
 
 /// Returns a folder in memory, where the folders of the nodes cost no time.

@@ -141,7 +141,8 @@ fn the_end_of_a_place_is_told_again_to_who_asks_for_it_again() {
         let _ = ask(&mut server, &["HSET", META, "sale_at", "1"]);
         let _ = call(&mut server, &script::JOIN, &[&visitor]);
         let _ = ask(&mut server, &["HSET", META, "known", "1"]);
-        let words: &[&str] = match script.named().1 {
+        let [(_, name), _] = script.named();
+        let words: &[&str] = match name {
             "leave" => &[&visitor],
             _ => &[&visitor, "1"],
         };

@@ -8,13 +8,13 @@ use super::fan_state::Fan;
 use super::node::Node;
 use super::plan::{Fault, Plan, RunMode};
 use super::wire::Wires;
-use super::world::{Recorded, World};
+use super::world::{Recorded, ScriptNames, World};
 use crate::line::{EventSettings, Line as _, Patch, VisitorState};
 use serde_json::{Value, json};
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::time::Time;
 use simulation::Dice;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +85,7 @@ pub(super) enum Repair {
 pub(super) fn run(
     seed: u64,
     mode: &RunMode,
-    names: BTreeMap<String, &'static str>,
+    names: &'static ScriptNames,
     folder: PathBuf,
 ) -> RunResult {
     simulation::run(async {

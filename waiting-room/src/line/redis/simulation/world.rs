@@ -23,6 +23,9 @@ const UNHEARD_MS: u64 = 5_000;
 /// Place of the new seed among the words of a call of `configure.lua`.
 const SEED_OF_CONFIGURE: usize = 10;
 
+/// Names of scripts, by what calls them: their hashes and their texts.
+pub(super) type ScriptNames = BTreeMap<&'static [u8], &'static str>;
+
 /// A command that the store carried out.
 pub(super) struct Recorded {
     pub(super) words: Vec<Vec<u8>>,
@@ -61,7 +64,7 @@ pub(super) struct Inner {
     /// Whether the store may be rolled back. Otherwise it need not be copied at each step.
     pub(super) keeps_past: bool,
     past: VecDeque<Snapshot>,
-    names: BTreeMap<String, &'static str>,
+    names: &'static ScriptNames,
     pub(super) oracle: Oracle,
     pub(super) crowd: Crowd,
     /// Seeds of draws.
@@ -98,12 +101,12 @@ fn life(dice: &mut Dice) -> Life {
 }
 
 impl World {
-    /// Creates a store without data, for this many nodes. `names` has the scripts by their hashes.
+    /// Creates a store without data, for this many nodes.
     pub(super) fn new(
         mut dice: Dice,
         nodes: usize,
         crowd: Crowd,
-        names: BTreeMap<String, &'static str>,
+        names: &'static ScriptNames,
     ) -> World {
         let begun = Instant::now();
         let peers = (0..nodes).map(|_| Peer {
@@ -178,7 +181,7 @@ impl World {
         let mut inner = self.lock();
         let inner = &mut *inner;
         let parts: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        let at = match script_name(&inner.names, &parts) {
+        let at = match script_name(inner.names, &parts) {
             Some("configure") => Some(SEED_OF_CONFIGURE),
             _ => parts
                 .iter()
@@ -301,7 +304,7 @@ impl World {
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .wrapping_add(length as u64);
         let is_missing = matches!(&reply, Reply::Error(text) if text.starts_with("NOSCRIPT"));
-        let Some(name) = script_name(&inner.names, &words).filter(|_| !is_missing) else {
+        let Some(name) = script_name(inner.names, &words).filter(|_| !is_missing) else {
             return reply;
         };
         let step = Step {
@@ -476,11 +479,8 @@ impl Inner {
 }
 
 /// Returns the name of the script that a command calls.
-fn script_name(names: &BTreeMap<String, &'static str>, words: &[&[u8]]) -> Option<&'static str> {
-    let word = std::str::from_utf8(words.get(1)?).ok()?;
-    match words[0] {
-        b"EVALSHA" => names.get(word).copied(),
-        b"EVAL" => names.get(redis::Script::new(word).get_hash()).copied(),
-        _ => None,
-    }
+fn script_name(names: &ScriptNames, words: &[&[u8]]) -> Option<&'static str> {
+    let is_call = [&b"EVALSHA"[..], b"EVAL"].contains(&words[0]);
+    let named = *words.get(1).filter(|_| is_call)?;
+    names.get(named).copied()
 }
