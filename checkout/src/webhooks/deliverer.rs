@@ -57,7 +57,9 @@ impl Deliverer {
         let mut read_at: Option<Instant> = None;
         loop {
             if read_at.is_none_or(|at| at.elapsed() >= ENDPOINTS_KEPT) {
-                endpoints = self.endpoints().await;
+                // While the store is away it says so itself.
+                let read = self.shop.inventory.webhooks().endpoints().await;
+                endpoints = read.unwrap_or_default();
                 read_at = Some(Instant::now());
             }
             let has_begun = self.begin_due(&endpoints).await;
@@ -66,12 +68,6 @@ impl Deliverer {
                 () = self.ended.notified() => sleep(GATHER).await,
             }
         }
-    }
-
-    /// Returns the endpoints; none while the store is away, which says so itself.
-    async fn endpoints(&self) -> Vec<WebhookEndpoint> {
-        let read = self.shop.inventory.webhooks().endpoints().await;
-        read.unwrap_or_default()
     }
 
     /// Begins deliveries that are due, as far as there is room. Returns whether there were any.
@@ -86,8 +82,9 @@ impl Deliverer {
             return false;
         }
         // As they are now: secrets and states that were changed a moment ago hold at once.
-        let endpoints = self.endpoints().await.into_iter().map(Arc::new);
-        let endpoints: Vec<Arc<WebhookEndpoint>> = endpoints.collect();
+        let read = self.shop.inventory.webhooks().endpoints().await;
+        let endpoints = read.unwrap_or_else(|_| known.to_vec()).into_iter();
+        let endpoints: Vec<Arc<WebhookEndpoint>> = endpoints.map(Arc::new).collect();
         for delivery in claimed {
             let mut all = endpoints.iter();
             // One that is not posted is due again later, unless its endpoint is gone.
