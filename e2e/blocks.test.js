@@ -19,8 +19,10 @@ async function press(page, seat) {
   // From near, where there are seats.
   const canvas = page.locator("canvas.map");
   await canvas.focus();
+  await page.keyboard.press("ArrowRight");
   await page.keyboard.press("Enter");
-  await page.keyboard.press("Enter");
+  // On a phone the first one shows the section.
+  if (!(await page.getByRole("button", { name: "Choose none" }).isVisible())) await page.keyboard.press("Enter");
   await page.getByText(seat).first().waitFor();
 }
 

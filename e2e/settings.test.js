@@ -82,9 +82,9 @@ for (const width of [1280, 360])
     assert.deepEqual(selling.taxes, [{ name: "VAT 19 %", percent: "19", included: true, on: ["tickets", "fees"] }]);
     assert.equal(selling.invoicing.series, "ARENA");
 
-    await line.getByLabel("Seconds more for fans who ask").fill("5000");
-    await line.getByRole("button", { name: "Save" }).click();
-    await line.getByText("Seconds more for fans who ask, once").nth(1).waitFor();
+    await times.getByLabel("The sale opens").fill("2040-01-01T10:00");
+    await times.getByRole("button", { name: "Save" }).click();
+    await times.getByText(/^It closes: /).waitFor();
     await shoot(page, `settings-saved-${width}`);
     sound(page);
   });

@@ -25,7 +25,7 @@ export async function planPage(event) {
 /** @param {string} event @param {string} text @param {string} currency */
 function show(event, text, currency) {
   const url = `${api}/events/${event}/seating`;
-  const form = new PlanForm(text, currency);
+  const form = new PlanForm(text, currency, "Seating plan");
   const seen = make("div", { role: "status" });
   /** @param {string} raw @param {any} difference @param {string} [note] */
   const offer = (raw, difference, note) => {

@@ -142,6 +142,7 @@ class SeatsPage {
         throw this.#inWords(problem);
       });
       this.map?.mine.clear();
+      this.details.replaceChildren();
       await this.#load();
       this.#showChosen();
       const seatsText = `${count(seats.length)} seat${seats.length === 1 ? "" : "s"}`;

@@ -14,11 +14,11 @@ async function textOf(file) {
 }
 
 export class PlanForm {
-  /** @param {string} text the plan to begin with @param {string} [currency] */
-  constructor(text, currency = "EUR") {
+  /** @param {string} text the plan to begin with @param {string} [currency] @param {string} [label] */
+  constructor(text, currency = "EUR", label = "Seating plan (empty: none)") {
     this.currency = currency;
     const file = field("From a file: pretix's JSON, ours, or CSV", { type: "file", accept: ".json,.csv,.txt" });
-    this.label = field("Seating plan (empty: none)", { name: "plan", value: text }, "textarea");
+    this.label = field(label, { name: "plan", value: text }, "textarea");
     this.area = /** @type {HTMLTextAreaElement} */ (this.label.querySelector("textarea"));
     this.seen = make("div", { className: "plan", role: "status" });
     const look = make("button", { type: "button" }, "Preview the plan");

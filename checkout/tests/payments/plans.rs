@@ -101,7 +101,7 @@ async fn a_plan_in_use_changes_once_its_difference_is_confirmed() {
         let order = stage.details(&sold.id).await;
         assert_eq!(order["seats"][0]["price"]["amount"], PRICE);
         assert_eq!(
-            order["tickets"][0]["place"]["label"],
+            order["seats"][0]["label"],
             sold.tickets.unwrap()[0].place.label
         );
     }
