@@ -303,10 +303,11 @@ impl Engine for Postgres {
 
     async fn reports(&self) -> Result<Vec<Report>, Refused> {
         // Each is taken by one node. If it does not deliver it in time, another takes it.
-        let take = "update fairline.session s set report_at = $2 from (
+        let take = "with due as materialized (
                 select event, key from fairline.session where report > 0 and report_at <= $1
                 order by report_at limit $3 for update skip locked
-            ) due where s.event = due.event and s.key = due.key returning s.key, s.event, s.token, s.report";
+            )
+            update fairline.session s set report_at = $2 from due where s.event = due.event and s.key = due.key returning s.key, s.event, s.token, s.report";
         let take = |now: Time| {
             let take = query(take).bind(now.0).bind(now.0 + REPORT_MS);
             take.bind(i64::from(REPORTS_MAX))

@@ -19,12 +19,15 @@ const NEW: &str = "insert into fairline.mail (id, event, order_id, kind, detail,
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
         with ordinality as w(id, event, order_id, kind, detail, next_at, created_at, place)";
 
-const CLAIM: &str = "update fairline.mail m set attempts = m.attempts + 1, next_at = $1 + $4, reason = '' from (
+/// Materialized, as each claim of a limited number here: a plan that reads the rows due a second time
+/// would skip those that it has locked, and take more.
+const CLAIM: &str = "with due as materialized (
         select number from fairline.mail d where d.state = 0 and d.next_at <= $1 and (d.kind = 'orders') = $2
             and not exists (select from fairline.mail e where e.event = d.event and e.order_id = d.order_id
                 and e.number < d.number and e.state = 0 and d.kind <> 'orders')
-        order by d.next_at limit $3 for update skip locked) k
-    where m.number = k.number and m.state = 0
+        order by d.next_at limit $3 for update skip locked)
+    update fairline.mail m set attempts = m.attempts + 1, next_at = $1 + $4, reason = '' from due
+    where m.number = due.number and m.state = 0
     returning m.number, m.id, m.event, m.order_id, m.kind, m.detail, m.created_at, m.attempts, m.unanswered";
 
 const SETTLE: &str =

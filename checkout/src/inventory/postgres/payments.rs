@@ -132,10 +132,11 @@ impl Postgres {
     }
 
     pub(super) async fn parked_webhooks(&self) -> Result<Vec<InboxEvent>, Refused> {
-        let take = "update fairline.inbox i set tries = i.tries + 1,
+        let take = "with due as materialized (
+                select id from fairline.inbox where next_at <= $1 order by next_at limit $4 for update skip locked)
+            update fairline.inbox i set tries = i.tries + 1,
                 next_at = $1 + least($3, $2 * (1 << least(i.tries, 10)))
-            from (select id from fairline.inbox where next_at <= $1 order by next_at limit $4 for update skip locked) f
-            where i.id = f.id returning i.id, i.reference";
+            from due where i.id = due.id returning i.id, i.reference";
         let take = query(take)
             .bind(self.now().0)
             .bind(lease_ms(0))
