@@ -30,6 +30,9 @@ type BucketIndex = (usize, usize);
 pub(super) struct Reports {
     sharing: OnceLock<Sharing>,
     waiting: Mutex<HashMap<BucketIndex, Network>>,
+    /// Those whose turn it is. The next ones come once all of these were sent, so that none is left
+    /// behind by others that are used all the time.
+    turn: Mutex<Vec<(BucketIndex, Network)>>,
     wake: Notify,
 }
 
@@ -93,15 +96,43 @@ impl Reports {
         }
     }
 
-    fn take_waiting(&self) -> HashMap<BucketIndex, Network> {
-        let mut waiting = self.waiting.lock();
-        if waiting.len() <= REPORTED_MAX {
-            return std::mem::take(&mut waiting);
+    fn take_waiting(&self) -> Vec<(BucketIndex, Network)> {
+        let (mut turn, mut waiting) = (self.turn.lock(), self.waiting.lock());
+        if turn.is_empty() {
+            turn.extend(waiting.drain());
         }
-        self.wake.notify_one();
-        let taken: Vec<BucketIndex> = waiting.keys().take(REPORTED_MAX).copied().collect();
-        let taken = taken.into_iter();
-        let taken = taken.filter_map(|bucket| Some((bucket, waiting.remove(&bucket)?)));
-        taken.collect()
+        let rest = turn.len().saturating_sub(REPORTED_MAX);
+        let taken = turn.split_off(rest);
+        if !turn.is_empty() || !waiting.is_empty() {
+            self.wake.notify_one();
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_bucket_is_left_behind_by_others_that_are_used_all_the_time() {
+        let reports = Reports::default();
+        let network = Network {
+            first: "192.0.2.1".parse().unwrap(),
+            bits: 32,
+        };
+        let all: HashSet<BucketIndex> = (0..3 * REPORTED_MAX).map(|at| (0, at)).collect();
+        all.iter().for_each(|bucket| reports.add(*bucket, network));
+        let mut reported = HashSet::new();
+        for _ in 0..3 {
+            let taken = reports.take_waiting();
+            assert_eq!(taken.len(), REPORTED_MAX);
+            for (bucket, network) in taken {
+                reported.insert(bucket);
+                reports.add(bucket, network);
+            }
+        }
+        assert_eq!(reported, all);
     }
 }
