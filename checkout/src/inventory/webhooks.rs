@@ -353,9 +353,13 @@ pub trait WebhookStore: Send + Sync {
     /// Returns how far deliveries to these endpoints are behind.
     async fn backlog(&self, endpoints: &[String]) -> Result<Vec<EndpointBacklog>, Refused>;
 
-    /// Deletes deliveries that were made, or given up, so long ago, and those to endpoints that are
-    /// gone, a bounded number. Returns whether there may be more.
-    async fn purge(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused>;
+    /// Deletes deliveries that were made, or given up, so long ago, a bounded number. Returns whether
+    /// there may be more.
+    async fn purge_done(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused>;
+
+    /// Deletes deliveries to endpoints that were removed, a bounded number; none to one that is added
+    /// meanwhile. Returns whether there may be more.
+    async fn purge_removed(&self) -> Result<bool, Refused>;
 }
 
 /// Returns what sealed settings are about, so that they open in their own row alone.

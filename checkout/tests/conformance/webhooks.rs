@@ -320,13 +320,49 @@ async fn what_waits_is_counted_and_what_is_old_or_to_no_endpoint_is_deleted() {
         let found = (backlog[0].waiting, backlog[0].oldest_seconds);
         assert_eq!((backlog.len(), found), (1, (1, 10)));
         let left = async |kept: [i64; 2]| {
-            while webhooks.purge(kept[0], kept[1]).await.unwrap() {}
+            while webhooks.purge_done(kept[0], kept[1]).await.unwrap() {}
             records(seats).await.len()
         };
         assert_eq!(left([20_000, 20_000]).await, 3);
-        assert_eq!(webhooks.deliveries("whe_2", None, 9).await.unwrap(), []);
+        let removed = async || webhooks.deliveries("whe_2", None, 9).await.unwrap();
+        assert_eq!(removed().await.len(), 1);
+        while webhooks.purge_removed().await.unwrap() {}
+        assert_eq!((removed().await.len(), records(seats).await.len()), (0, 3));
         assert_eq!(left([5_000, 20_000]).await, 2);
         assert_eq!(left([5_000, 5_000]).await, 1);
         assert_eq!(records(seats).await[0].state, DeliveryState::Waiting);
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_added_during_a_purge_keeps_its_deliveries() {
+    for (bench, _) in pairs().await {
+        let mut client = bench.connect().await;
+        client
+            .run("begin; lock table fairline.webhook_delivery in access exclusive mode")
+            .await;
+        let waiting = "select count(*) from pg_locks where not granted
+            and database = (select oid from pg_database where datname = current_database())";
+        let added = async {
+            while bench.by_hand(waiting).unwrap() == "0" {
+                tokio::task::yield_now().await;
+            }
+            client
+                .run(
+                    "insert into fairline.webhook_endpoint (id, settings, created_at, since)
+                        values ('whe_1', '', 0, 0);
+                    insert into fairline.webhook_delivery (endpoint, id, event, type, aggregate, body, in_order,
+                        next_at, created_at, queued_at) values ('whe_1', 'evt_1', '', '', '', '{}', false, 0, 0, 0);
+                    commit",
+                )
+                .await;
+        };
+        let webhooks = bench.seats.webhooks();
+        let (purged, ()) = tokio::join!(webhooks.purge_removed(), added);
+        purged.unwrap();
+        assert_eq!(records(&bench.seats).await.len(), 1);
+        assert!(webhooks.remove_endpoint(ONE).await.unwrap());
+        while webhooks.purge_removed().await.unwrap() {}
+        assert_eq!(records(&bench.seats).await.len(), 0);
     }
 }

@@ -13,6 +13,7 @@ mod charges;
 mod crashes;
 mod desk;
 mod faults;
+mod housekeeping;
 mod invoices;
 mod mail_routes;
 mod mailing;

@@ -15,7 +15,7 @@ use shared::group_commit::Unavailable;
 use shared::time::Time;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, query};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const NEW: &str = "insert into fairline.webhook_delivery
         (endpoint, id, event, type, aggregate, body, in_order, next_at, created_at, queued_at)
@@ -38,6 +38,22 @@ const CLAIM: &str = "with due as materialized (
 const SETTLE: &str = "update fairline.webhook_delivery
     set state = $3, next_at = coalesce($4, next_at), status = $5, answer = $6, done_at = case when $3 = 0 then null else $7 end
     where number = $1 and attempts = $2 and state = 0";
+
+/// Deletes deliveries by the index on `done_at`, each kind by its own time.
+const DONE: &str = "with gone as (delete from fairline.webhook_delivery where number in (
+        (select number from fairline.webhook_delivery where state = 1 and done_at < $1 limit $3)
+        union all (select number from fairline.webhook_delivery where state = 2 and done_at < $2 limit $3)
+        limit $3) returning 1)
+    select count(*) from gone";
+
+/// Names the endpoints of deliveries, by one step in an index for each.
+const NAMED: &str = "with recursive named (id) as (
+        select min(endpoint) from fairline.webhook_delivery
+        union all select (select min(d.endpoint) from fairline.webhook_delivery d where d.endpoint > n.id)
+            from named n where n.id is not null)
+    select id from named where id is not null limit $1";
+/// Largest number of them that is looked at.
+const NAMED_MAX: i64 = 1_000;
 
 #[async_trait]
 impl WebhookStore for Postgres {
@@ -260,21 +276,31 @@ impl WebhookStore for Postgres {
         Ok(sums.into_values().collect())
     }
 
-    async fn purge(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused> {
-        let endpoints = self.endpoints().await?.into_iter();
-        let endpoints: Vec<String> = endpoints.map(|endpoint| endpoint.id).collect();
-        let delete = "with gone as (delete from fairline.webhook_delivery where number in (
-                select number from fairline.webhook_delivery
-                where state = 1 and done_at < $1 or state = 2 and done_at < $2 or endpoint <> all ($3)
-                limit $4) returning 1)
-            select count(*) from gone";
+    async fn purge_done(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused> {
         let delete = |now: Time| {
-            let delete = query(delete).bind(now.0 - made_kept_ms);
-            let delete = delete.bind(now.0 - failed_kept_ms);
-            delete.bind(endpoints.clone()).bind(PURGE_MAX)
+            let delete = query(DONE).bind(now.0 - made_kept_ms);
+            delete.bind(now.0 - failed_kept_ms).bind(PURGE_MAX)
         };
         let rows = self.fetch_each(delete).await?;
         Ok(rows.iter().any(|row| row.get::<i64, _>(0) == PURGE_MAX))
+    }
+
+    async fn purge_removed(&self) -> Result<bool, Refused> {
+        let rows = self.fetch_each(|_| query(NAMED).bind(NAMED_MAX)).await?;
+        let named: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
+        // Read after the deliveries: an endpoint that was added before one of them is among these.
+        let known = self.endpoints().await?;
+        let is_known = |id: &String| known.iter().any(|endpoint| endpoint.id == *id);
+        let removed: Vec<String> = named.into_iter().filter(|id| !is_known(id)).collect();
+        if removed.is_empty() {
+            return Ok(false);
+        }
+        let delete = "with gone as (delete from fairline.webhook_delivery where number in (
+                select number from fairline.webhook_delivery where endpoint = any ($1) limit $2) returning 1)
+            select count(*) from gone";
+        let delete = |_: Time| query(delete).bind(removed.clone()).bind(PURGE_MAX);
+        let rows = self.fetch_each(delete).await?;
+        Ok(rows.iter().any(|row| row.get::<i64, _>(0) > 0))
     }
 }
 

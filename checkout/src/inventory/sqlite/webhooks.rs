@@ -21,6 +21,18 @@ const CLAIM: &str = "update webhook_delivery set attempts = attempts + 1, next_a
     where number = ?1 and state = 0 and next_at <= ?3
     returning number, endpoint, id, body, attempts, queued_at";
 
+const DONE: &str =
+    "select number from webhook_delivery where state = ?1 and done_at < ?2 limit ?3";
+
+/// Finds the endpoints of deliveries by one step in an index for each, and the deliveries to those
+/// that are gone.
+const REMOVED: &str = "with recursive named (id) as (
+        select min(endpoint) from webhook_delivery
+        union all select (select min(d.endpoint) from webhook_delivery d where d.endpoint > n.id)
+            from named n where n.id is not null)
+    select d.number from named n cross join webhook_delivery d on d.endpoint = n.id
+    where n.id not in (select id from webhook_endpoint) limit ?1";
+
 #[async_trait]
 impl WebhookStore for Sqlite {
     async fn endpoints(&self) -> Result<Vec<WebhookEndpoint>, Refused> {
@@ -249,28 +261,44 @@ impl WebhookStore for Sqlite {
         .await
     }
 
-    async fn purge(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused> {
+    async fn purge_done(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused> {
         let now = self.clock.now();
-        let old = self.look(move |file| {
-            let mut query = file.prepare(
-                "select number from webhook_delivery where state = 1 and done_at < ?1
-                    or state = 2 and done_at < ?2
-                    or endpoint not in (select id from webhook_endpoint) limit ?3",
-            )?;
-            let before = params![now.0 - made_kept_ms, now.0 - failed_kept_ms, PURGE_MAX];
-            let rows = query.query_map(before, |row| row.get(0))?;
-            rows.collect::<rusqlite::Result<Vec<i64>>>()
+        let before = [now.0 - made_kept_ms, now.0 - failed_kept_ms];
+        let done = self.look(move |file| {
+            let mut numbers = Vec::new();
+            for (state, before) in [DELIVERED, FAILED].into_iter().zip(before) {
+                let mut query = file.prepare(DONE)?;
+                let rows = query.query_map(params![state, before, PURGE_MAX], |row| row.get(0))?;
+                numbers.extend(rows.collect::<rusqlite::Result<Vec<i64>>>()?);
+            }
+            Ok(numbers)
         });
-        let old = old.await?;
-        if old.is_empty() {
+        self.delete_deliveries(done.await?).await
+    }
+
+    async fn purge_removed(&self) -> Result<bool, Refused> {
+        let removed = self.look(|file| {
+            let mut query = file.prepare(REMOVED)?;
+            let rows = query.query_map([PURGE_MAX], |row| row.get(0))?;
+            rows.collect()
+        });
+        self.delete_deliveries(removed.await?).await
+    }
+}
+
+impl Sqlite {
+    /// Deletes deliveries, at most `PURGE_MAX` of them. Returns whether there were so many.
+    async fn delete_deliveries(&self, mut numbers: Vec<i64>) -> Result<bool, Refused> {
+        if numbers.is_empty() {
             return Ok(false);
         }
+        numbers.truncate(PURGE_MAX as usize);
         self.step(move |store, _| {
             store.write()?;
             let delete =
                 "delete from webhook_delivery where number in (select value from json_each(?1))";
-            store.db.execute(delete, [json(&old)])?;
-            Ok(Ok(old.len() as i64 == PURGE_MAX))
+            store.db.execute(delete, [json(&numbers)])?;
+            Ok(Ok(numbers.len() as i64 == PURGE_MAX))
         })
         .await
     }
