@@ -32,4 +32,5 @@ mod stage;
 mod teardown;
 mod tickets;
 mod verdicts;
+mod webhook_changes;
 mod webhooks;
