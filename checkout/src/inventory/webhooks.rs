@@ -302,9 +302,13 @@ pub trait WebhookStore: Send + Sync {
     /// Removes an endpoint; its deliveries are purged. Returns whether there was one.
     async fn remove_endpoint(&self, endpoint: &str) -> Result<bool, Refused>;
 
-    /// Notes how deliveries to an endpoint go. Returns whether that is news: the first success, the
-    /// first failure, or that it was enabled before.
-    async fn note_endpoint(&self, endpoint: &str, note: &EndpointNote) -> Result<bool, Refused>;
+    /// Notes how deliveries to an endpoint go, unless its version is another by now. Returns whether
+    /// that is news: the first success, the first failure, or that it was enabled before.
+    async fn note_endpoint(
+        &self,
+        endpoint: &WebhookEndpoint,
+        note: &EndpointNote,
+    ) -> Result<bool, Refused>;
 
     /// Adds the deliveries that follow from events of a shard, and records that the consumer has had
     /// all of them up to a position, in one transaction. A delivery that is there already is left

@@ -23,10 +23,10 @@ pub(super) fn is_long_failure(endpoint: &WebhookEndpoint, now: Time) -> bool {
     since.is_some_and(|since| now.0 - since.0 >= LONG_MS)
 }
 
-/// Disables an endpoint, once, and tells the organisers.
+/// Disables an endpoint, once and unless it was changed meanwhile, and tells the organisers.
 pub(super) async fn disable(shop: &Shop, endpoint: &WebhookEndpoint, reason: &str) {
     let note = EndpointNote::Disabled(reason.to_owned());
-    let noted = shop.inventory.webhooks().note_endpoint(&endpoint.id, &note);
+    let noted = shop.inventory.webhooks().note_endpoint(endpoint, &note);
     // While the store is away, the next delivery that fails disables it.
     if !noted.await.unwrap_or(false) {
         return;

@@ -249,8 +249,10 @@ async fn the_first_failure_and_the_first_success_are_noted_and_it_is_disabled_on
         let webhooks = bench.seats.webhooks();
         assert!(webhooks.add_endpoint(&endpoint(ONE)).await.unwrap());
         let disabled = EndpointNote::Disabled("410".to_owned());
-        let note = async |note: &EndpointNote| webhooks.note_endpoint(ONE, note).await.unwrap();
         let seen = async || webhooks.endpoints().await.unwrap().remove(0);
+        let note = async |note: &EndpointNote| {
+            webhooks.note_endpoint(&seen().await, note).await.unwrap()
+        };
         assert!(!note(&EndpointNote::Succeeded).await);
         assert!(note(&EndpointNote::Failed).await);
         let failing_since = bench.clock.now();
@@ -266,6 +268,25 @@ async fn the_first_failure_and_the_first_success_are_noted_and_it_is_disabled_on
             (found.state, &*found.reason),
             (EndpointState::Failed, "410")
         );
+    }
+}
+
+#[tokio::test]
+async fn a_note_about_an_endpoint_as_it_was_before_a_change_does_not_count() {
+    for bench in halls().await {
+        let webhooks = bench.seats.webhooks();
+        assert!(webhooks.add_endpoint(&endpoint(ONE)).await.unwrap());
+        let old = webhooks.endpoints().await.unwrap().remove(0);
+        assert!(webhooks.change_endpoint(&old).await.unwrap());
+        let disabled = EndpointNote::Disabled("410".to_owned());
+        let new = webhooks.endpoints().await.unwrap().remove(0);
+        for note in [&EndpointNote::Failed, &disabled] {
+            assert!(!webhooks.note_endpoint(&old, note).await.unwrap());
+            assert_eq!(webhooks.endpoints().await.unwrap(), [new.clone()]);
+        }
+        assert!(webhooks.note_endpoint(&new, &EndpointNote::Failed).await.unwrap());
+        assert!(!webhooks.note_endpoint(&old, &EndpointNote::Succeeded).await.unwrap());
+        assert!(webhooks.note_endpoint(&new, &disabled).await.unwrap());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Changes of webhooks while requests to them are under way, or may not be made any more.
 
+use crate::mails::until;
 use crate::node::ORGANISER_KEY;
 use crate::receiver::{Receiver, WEBHOOKS};
 use crate::stage::ProviderStage;
@@ -37,5 +38,31 @@ async fn a_webhook_whose_url_is_not_allowed_any_more_can_be_changed_but_not_enab
         let mended = json!({"url": receiver.url, "is_enabled": true});
         let (status, enabled) = patch(&stage, &webhook, mended).await;
         assert_eq!((status, &enabled["state"]), (StatusCode::OK, &json!("enabled")));
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_the_url_before_asked_for_does_not_hold_for_the_new_one() {
+    for stage in ProviderStage::posting().await {
+        let [old, new] = [Receiver::start().await, Receiver::start().await];
+        let types = json!({"types": ["order.confirmed"]});
+        let (webhook, _) = stage.post_to(&old, types).await;
+        old.answers(|_| (429, &[("retry-after", "3600")]));
+        stage.buy(&["s-A-1"]).await;
+        until("the outcome of the first attempt", async || {
+            let deliveries = stage.deliveries(&webhook).await;
+            deliveries.first().is_some_and(|it| it["status"] == 429)
+        })
+        .await;
+        let asked_at = stage.clock.now();
+        let (status, _) = patch(&stage, &webhook, json!({"url": new.url})).await;
+        assert_eq!(status, StatusCode::OK);
+        stage.buy(&["s-A-2"]).await;
+        until("the new URL has the next event", async || {
+            stage.clock.advance_ms(10);
+            new.taken().len() == 1
+        })
+        .await;
+        assert!(stage.clock.now() < asked_at.plus_seconds(3_600));
     }
 }

@@ -106,25 +106,32 @@ impl WebhookStore for Postgres {
         Ok(row.await?.is_some())
     }
 
-    async fn note_endpoint(&self, endpoint: &str, note: &EndpointNote) -> Result<bool, Refused> {
+    async fn note_endpoint(
+        &self,
+        endpoint: &WebhookEndpoint,
+        note: &EndpointNote,
+    ) -> Result<bool, Refused> {
         let first = &self.shards[0];
         let note = match note {
             EndpointNote::Succeeded => query(
                 "update fairline.webhook_endpoint set failing_since = null
-                where id = $1 and failing_since is not null returning 1",
+                where id = $1 and version = $2 and failing_since is not null returning 1",
             )
-            .bind(endpoint),
+            .bind(&endpoint.id)
+            .bind(endpoint.version),
             EndpointNote::Failed => query(
-                "update fairline.webhook_endpoint set failing_since = $2
-                where id = $1 and failing_since is null returning 1",
+                "update fairline.webhook_endpoint set failing_since = $3
+                where id = $1 and version = $2 and failing_since is null returning 1",
             )
-            .bind(endpoint)
+            .bind(&endpoint.id)
+            .bind(endpoint.version)
             .bind(first.clock.now().0),
             EndpointNote::Disabled(reason) => query(
-                "update fairline.webhook_endpoint set state = 2, version = version + 1, reason = $2
-                where id = $1 and state = 0 returning 1",
+                "update fairline.webhook_endpoint set state = 2, version = version + 1, reason = $3
+                where id = $1 and version = $2 and state = 0 returning 1",
             )
-            .bind(endpoint)
+            .bind(&endpoint.id)
+            .bind(endpoint.version)
             .bind(reason),
         };
         Ok(first.reader().fetch_optional(note).await?.is_some())

@@ -105,22 +105,29 @@ impl WebhookStore for Sqlite {
         .await
     }
 
-    async fn note_endpoint(&self, endpoint: &str, note: &EndpointNote) -> Result<bool, Refused> {
-        let (id, note) = (endpoint.to_owned(), note.clone());
+    async fn note_endpoint(
+        &self,
+        endpoint: &WebhookEndpoint,
+        note: &EndpointNote,
+    ) -> Result<bool, Refused> {
+        let (id, version, note) = (endpoint.id.clone(), endpoint.version, note.clone());
         self.step(move |store, now| {
             store.write()?;
             let rows = match &note {
                 EndpointNote::Succeeded => store.db.execute(
-                    "update webhook_endpoint set failing_since = null where id = ?1 and failing_since is not null",
-                    [&id],
+                    "update webhook_endpoint set failing_since = null
+                    where id = ?1 and version = ?2 and failing_since is not null",
+                    params![id, version],
                 )?,
                 EndpointNote::Failed => store.db.execute(
-                    "update webhook_endpoint set failing_since = ?2 where id = ?1 and failing_since is null",
-                    params![id, now.0],
+                    "update webhook_endpoint set failing_since = ?3
+                    where id = ?1 and version = ?2 and failing_since is null",
+                    params![id, version, now.0],
                 )?,
                 EndpointNote::Disabled(reason) => store.db.execute(
-                    "update webhook_endpoint set state = 2, version = version + 1, reason = ?2 where id = ?1 and state = 0",
-                    params![id, reason],
+                    "update webhook_endpoint set state = 2, version = version + 1, reason = ?3
+                    where id = ?1 and version = ?2 and state = 0",
+                    params![id, version, reason],
                 )?,
             };
             Ok(Ok(rows > 0))
