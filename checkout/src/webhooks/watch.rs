@@ -1,7 +1,7 @@
 //! Watches the endpoints: metrics, the health of the node, and disabling those that are away for
 //! long.
 
-use super::instruments::set_backlog;
+use super::instruments::{set_backlog, set_disabled};
 use crate::app::Shop;
 use crate::inventory::Refused;
 use crate::inventory::webhooks::{EndpointNote, EndpointState, WAITING_MAX, WebhookEndpoint};
@@ -12,8 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Time between two looks.
+/// Time between two looks at the endpoints.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Time between two counts of what waits for them.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
 /// Time without a success after which an endpoint is disabled by the next delivery that is given up.
 const LONG_MS: i64 = 5 * 24 * 3_600_000;
 
@@ -50,29 +52,44 @@ fn name_of(endpoint: &WebhookEndpoint) -> &str {
     settings.map_or("", |settings| &settings.name)
 }
 
-/// Looks until the stop signal.
+/// Watches until the stop signal.
 pub(super) async fn run(shop: &Arc<Shop>) {
-    let mut due = interval(LOOK_EVERY);
+    // A store that is away has metrics of its own.
+    let looking = every(shop, LOOK_EVERY, async || drop(look(shop).await));
+    let counting = every(shop, COUNT_EVERY, async || drop(count(shop).await));
+    tokio::join!(looking, counting);
+}
+
+/// Does something again and again until the stop signal.
+async fn every(shop: &Shop, period: Duration, task: impl AsyncFn()) {
+    let mut due = interval(period);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = due.tick() => {}
             () = shop.site.stop.cancelled() => return,
         }
-        // A store that is away has metrics of its own.
-        let _ = look(shop).await;
+        task().await;
     }
 }
 
 async fn look(shop: &Shop) -> Result<(), Refused> {
+    let endpoints = shop.inventory.webhooks().endpoints().await?;
+    let failed = |endpoint: &&WebhookEndpoint| endpoint.state == EndpointState::Failed;
+    set_disabled(endpoints.iter().filter(failed).count());
+    *shop.site.health.webhook_trouble.lock() = endpoints.iter().find_map(trouble);
+    Ok(())
+}
+
+/// Counts what waits for each endpoint, and disables those for which too much does.
+async fn count(shop: &Shop) -> Result<(), Refused> {
     let endpoints = shop.inventory.webhooks().endpoints().await?;
     let ids: Vec<String> = endpoints.iter().map(|it| it.id.clone()).collect();
     let backlog = match ids.is_empty() {
         true => Vec::new(),
         false => shop.inventory.webhooks().backlog(&ids).await?,
     };
-    let failed = |endpoint: &&WebhookEndpoint| endpoint.state == EndpointState::Failed;
-    set_backlog(&backlog, endpoints.iter().filter(failed).count());
+    set_backlog(&backlog);
     for endpoint in &endpoints {
         let mut all = backlog.iter();
         let is_full = all.any(|it| it.endpoint == endpoint.id && it.waiting >= WAITING_MAX);
@@ -81,7 +98,6 @@ async fn look(shop: &Shop) -> Result<(), Refused> {
             disable(shop, endpoint, &reason).await;
         }
     }
-    *shop.site.health.webhook_trouble.lock() = endpoints.iter().find_map(trouble);
     Ok(())
 }
 

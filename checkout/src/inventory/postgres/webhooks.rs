@@ -55,6 +55,13 @@ const NAMED: &str = "with recursive named (id) as (
 /// Largest number of them that is looked at.
 const NAMED_MAX: i64 = 1_000;
 
+/// Counts by the index of deliveries that wait, which has their times.
+const BACKLOG: &str =
+    "select r.endpoint, c.waiting, c.oldest from unnest($1::text[]) as r(endpoint) cross join lateral (
+        select count(*) as waiting, min(queued_at) as oldest from (
+            select queued_at from fairline.webhook_delivery d
+            where d.endpoint = r.endpoint and d.state = 0 order by queued_at limit $2) d) c";
+
 #[async_trait]
 impl WebhookStore for Postgres {
     async fn endpoints(&self) -> Result<Vec<WebhookEndpoint>, Refused> {
@@ -252,12 +259,8 @@ impl WebhookStore for Postgres {
     }
 
     async fn backlog(&self, endpoints: &[String]) -> Result<Vec<EndpointBacklog>, Refused> {
-        let count = "select r.endpoint, c.waiting, c.oldest from unnest($1::text[]) as r(endpoint) cross join lateral (
-                select count(*) as waiting, min(queued_at) as oldest from (
-                    select queued_at from fairline.webhook_delivery d
-                    where d.endpoint = r.endpoint and d.state = 0 limit $2) d) c";
         let counting = self.shards.iter().map(|shard| async move {
-            let count = query(count).bind(endpoints).bind(WAITING_MAX as i64);
+            let count = query(BACKLOG).bind(endpoints).bind(WAITING_MAX as i64);
             let rows = shard.lister.fetch(count).await?;
             let now = shard.clock.now();
             let read = |row: &PgRow| {

@@ -33,6 +33,11 @@ const REMOVED: &str = "with recursive named (id) as (
     select d.number from named n cross join webhook_delivery d on d.endpoint = n.id
     where n.id not in (select id from webhook_endpoint) limit ?1";
 
+/// Counts by the index of deliveries that wait, which has their times.
+const BACKLOG: &str =
+    "select count(*), min(queued_at) from (select queued_at from webhook_delivery
+    where endpoint = ?1 and state = 0 order by queued_at limit ?2)";
+
 #[async_trait]
 impl WebhookStore for Sqlite {
     async fn endpoints(&self) -> Result<Vec<WebhookEndpoint>, Refused> {
@@ -248,10 +253,7 @@ impl WebhookStore for Sqlite {
     async fn backlog(&self, endpoints: &[String]) -> Result<Vec<EndpointBacklog>, Refused> {
         let (endpoints, now) = (endpoints.to_vec(), self.clock.now());
         self.look(move |file| {
-            let mut count = file.prepare(
-                "select count(*), min(queued_at) from (select queued_at from webhook_delivery
-                where endpoint = ?1 and state = 0 limit ?2)",
-            )?;
+            let mut count = file.prepare(BACKLOG)?;
             let counted = endpoints.into_iter().map(|endpoint| {
                 count.query_row(params![endpoint, WAITING_MAX as i64], |row| {
                     let oldest: Option<i64> = row.get(1)?;
@@ -390,4 +392,38 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
         status: row.get(8)?,
         answer: row.get(9)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+    use shared::time::Clock;
+
+    /// Returns how SQLite executes a statement.
+    fn plan(file: &Connection, statement: &str) -> String {
+        let mut explain = file
+            .prepare(&format!("explain query plan {statement}"))
+            .unwrap();
+        let steps = explain.query_map([], |row| row.get::<_, String>(3));
+        let steps: rusqlite::Result<Vec<String>> = steps.unwrap().collect();
+        steps.unwrap().join("; ")
+    }
+
+    #[test]
+    fn purges_and_figures_read_no_delivery_beside_those_that_they_are_about() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inventory.sqlite");
+        drop(Sqlite::open(&path, Clock::manual(Time(900))).unwrap());
+        let file = Connection::open(&path).unwrap();
+        for (statement, index) in [
+            (DONE, "webhook_delivery_done (state=? AND done_at<?)"),
+            (REMOVED, "(endpoint=?)"),
+            (BACKLOG, "COVERING INDEX webhook_delivery_waiting (endpoint=?)"),
+        ] {
+            let plan = plan(&file, statement);
+            assert!(plan.contains(index), "{plan}");
+            assert!(!plan.contains("SCAN d") && !plan.contains("SCAN webhook_delivery;"), "{plan}");
+        }
+    }
 }
