@@ -209,7 +209,10 @@ async fn change(
         })?;
         edit(&mut after, &mut settings);
         // The networks that may be reached may be fewer by now: a webhook can be disabled then.
-        let is_url_new = before.settings.as_ref().is_none_or(|it| it.url != settings.url);
+        let is_url_new = before
+            .settings
+            .as_ref()
+            .is_none_or(|it| it.url != settings.url);
         let is_enabled = |it: &WebhookEndpoint| it.state == EndpointState::Enabled;
         let is_posted_to_anew = is_url_new || is_enabled(&after) && !is_enabled(&before);
         check(&settings, is_posted_to_anew.then_some(&shop.outbound))?;

@@ -71,12 +71,7 @@ impl Lanes {
     }
 
     /// Notes that a delivery has failed, and when the endpoint wants to be asked again, if it said so.
-    pub(super) fn fail(
-        &mut self,
-        endpoint: &WebhookEndpoint,
-        now: Time,
-        asked_for: Option<Time>,
-    ) {
+    pub(super) fn fail(&mut self, endpoint: &WebhookEndpoint, now: Time, asked_for: Option<Time>) {
         if let Some(lane) = self.end(endpoint) {
             let pause = PAUSE_FIRST_MS << lane.failures.min(20);
             lane.failures += 1;

@@ -10,7 +10,7 @@ use shared::audit::Entry;
 use shared::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Time between two looks at the endpoints.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -54,23 +54,21 @@ fn name_of(endpoint: &WebhookEndpoint) -> &str {
 
 /// Watches until the stop signal.
 pub(super) async fn run(shop: &Arc<Shop>) {
-    // A store that is away has metrics of its own.
-    let looking = every(shop, LOOK_EVERY, async || drop(look(shop).await));
-    let counting = every(shop, COUNT_EVERY, async || drop(count(shop).await));
-    tokio::join!(looking, counting);
+    let (mut look_due, mut count_due) = (ticks(LOOK_EVERY), ticks(COUNT_EVERY));
+    loop {
+        // A store that is away has metrics of its own.
+        let _ = tokio::select! {
+            _ = look_due.tick() => look(shop).await,
+            _ = count_due.tick() => count(shop).await,
+            () = shop.site.stop.cancelled() => return,
+        };
+    }
 }
 
-/// Does something again and again until the stop signal.
-async fn every(shop: &Shop, period: Duration, task: impl AsyncFn()) {
+fn ticks(period: Duration) -> Interval {
     let mut due = interval(period);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = due.tick() => {}
-            () = shop.site.stop.cancelled() => return,
-        }
-        task().await;
-    }
+    due
 }
 
 async fn look(shop: &Shop) -> Result<(), Refused> {

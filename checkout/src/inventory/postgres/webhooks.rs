@@ -68,7 +68,7 @@ impl WebhookStore for Postgres {
         let select = "select id, settings, version, state, reason, created_at, since, failing_since
             from fairline.webhook_endpoint order by created_at, id";
         let first = &self.shards[0];
-        let rows = first.reader().fetch(query(select)).await?;
+        let rows = first.webhooks.fetch(query(select)).await?;
         Ok(rows.iter().map(|row| read_endpoint(first, row)).collect())
     }
 
@@ -83,7 +83,7 @@ impl WebhookStore for Postgres {
             .bind(endpoint.created_at.0)
             .bind(endpoint.since.0)
             .bind(ENDPOINTS_MAX);
-        let row = first.reader().fetch_optional(insert).await?;
+        let row = first.webhooks.fetch_optional(insert).await?;
         Ok(row.is_some())
     }
 
@@ -101,14 +101,14 @@ impl WebhookStore for Postgres {
             .bind(endpoint.since.0)
             .bind(endpoint.failing_since.map(|at| at.0))
             .bind(endpoint.version);
-        let row = first.reader().fetch_optional(update).await?;
+        let row = first.webhooks.fetch_optional(update).await?;
         Ok(row.is_some())
     }
 
     async fn remove_endpoint(&self, endpoint: &str) -> Result<bool, Refused> {
         let delete = query("delete from fairline.webhook_endpoint where id = $1 returning 1");
         let row = self.shards[0]
-            .reader()
+            .webhooks
             .fetch_optional(delete.bind(endpoint));
         Ok(row.await?.is_some())
     }
@@ -141,7 +141,7 @@ impl WebhookStore for Postgres {
             .bind(endpoint.version)
             .bind(reason),
         };
-        Ok(first.reader().fetch_optional(note).await?.is_some())
+        Ok(first.webhooks.fetch_optional(note).await?.is_some())
     }
 
     async fn take_in(
@@ -164,7 +164,7 @@ impl WebhookStore for Postgres {
         let write = columns.bind(query(AssertSqlSafe(write)), database.clock.now());
         let write = write.bind(consumer).bind(owner).bind(shard.number);
         let write = write.bind(position).bind(shard.server);
-        let row = database.reader().fetch_optional(write).await?;
+        let row = database.webhooks.fetch_optional(write).await?;
         Ok(row.is_some())
     }
 
@@ -175,7 +175,7 @@ impl WebhookStore for Postgres {
         for shard in &self.shards {
             let insert = query(AssertSqlSafe(format!("{NEW} on conflict do nothing")));
             let insert = DeliveryColumns::of(&deliveries).bind(insert, shard.clock.now());
-            match shard.reader().fetch(insert).await {
+            match shard.webhooks.fetch(insert).await {
                 Ok(_) => return Ok(()),
                 Err(error) => refused = error.into(),
             }
@@ -197,7 +197,7 @@ impl WebhookStore for Postgres {
             let claim = query(CLAIM).bind(shard.clock.now().0).bind(lease_ms);
             let claim = claim.bind(endpoints.clone()).bind(rooms.clone());
             async move {
-                let rows = shard.reader().fetch(claim).await?;
+                let rows = shard.webhooks.fetch(claim).await?;
                 let read = |row: &PgRow| read_delivery(database, row);
                 Ok(rows.iter().map(read).collect::<Vec<_>>())
             }
@@ -221,7 +221,7 @@ impl WebhookStore for Postgres {
             .bind(outcome.status.map(u16::cast_signed))
             .bind(outcome.answer.clone())
             .bind(shard.clock.now().0);
-        shard.reader().fetch(settle).await?;
+        shard.webhooks.fetch(settle).await?;
         Ok(())
     }
 
@@ -243,7 +243,7 @@ impl WebhookStore for Postgres {
             let select = query(select).bind(endpoint).bind(before);
             select.bind(id.clone()).bind(i64::from(limit))
         };
-        let rows = self.fetch_each(select).await?;
+        let rows = self.fetch_deliveries(select).await?;
         let mut records: Vec<DeliveryRecord> = rows.iter().map(read_record).collect();
         records.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
         records.truncate(limit as usize);
@@ -255,7 +255,7 @@ impl WebhookStore for Postgres {
                 queued_at = $3, done_at = null, status = null, answer = ''
             where endpoint = $1 and id = $2 and state > 0 returning 1";
         let update = |now: Time| query(update).bind(endpoint).bind(id).bind(now.0);
-        Ok(!self.fetch_each(update).await?.is_empty())
+        Ok(!self.fetch_deliveries(update).await?.is_empty())
     }
 
     async fn backlog(&self, endpoints: &[String]) -> Result<Vec<EndpointBacklog>, Refused> {
@@ -291,12 +291,14 @@ impl WebhookStore for Postgres {
             let delete = query(DONE).bind(now.0 - made_kept_ms);
             delete.bind(now.0 - failed_kept_ms).bind(PURGE_MAX)
         };
-        let rows = self.fetch_each(delete).await?;
+        let rows = self.fetch_deliveries(delete).await?;
         Ok(rows.iter().any(|row| row.get::<i64, _>(0) == PURGE_MAX))
     }
 
     async fn purge_removed(&self) -> Result<bool, Refused> {
-        let rows = self.fetch_each(|_| query(NAMED).bind(NAMED_MAX)).await?;
+        let rows = self
+            .fetch_deliveries(|_| query(NAMED).bind(NAMED_MAX))
+            .await?;
         let named: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
         // Read after the deliveries: an endpoint that was added before one of them is among these.
         let known = self.endpoints().await?;
@@ -309,8 +311,18 @@ impl WebhookStore for Postgres {
                 select number from fairline.webhook_delivery where endpoint = any ($1) limit $2) returning 1)
             select count(*) from gone";
         let delete = |_: Time| query(delete).bind(removed.clone()).bind(PURGE_MAX);
-        let rows = self.fetch_each(delete).await?;
+        let rows = self.fetch_deliveries(delete).await?;
         Ok(rows.iter().any(|row| row.get::<i64, _>(0) > 0))
+    }
+}
+
+impl Postgres {
+    /// Executes the same statement on every database, at the time of each.
+    async fn fetch_deliveries<'q>(
+        &self,
+        query: impl Fn(Time) -> Statement<'q>,
+    ) -> Result<Vec<PgRow>, Refused> {
+        self.fetch_each_by(|shard| &shard.webhooks, query).await
     }
 }
 

@@ -21,8 +21,7 @@ const CLAIM: &str = "update webhook_delivery set attempts = attempts + 1, next_a
     where number = ?1 and state = 0 and next_at <= ?3
     returning number, endpoint, id, body, attempts, queued_at";
 
-const DONE: &str =
-    "select number from webhook_delivery where state = ?1 and done_at < ?2 limit ?3";
+const DONE: &str = "select number from webhook_delivery where state = ?1 and done_at < ?2 limit ?3";
 
 /// Finds the endpoints of deliveries by one step in an index for each, and the deliveries to those
 /// that are gone.
@@ -34,8 +33,7 @@ const REMOVED: &str = "with recursive named (id) as (
     where n.id not in (select id from webhook_endpoint) limit ?1";
 
 /// Counts by the index of deliveries that wait, which has their times.
-const BACKLOG: &str =
-    "select count(*), min(queued_at) from (select queued_at from webhook_delivery
+const BACKLOG: &str = "select count(*), min(queued_at) from (select queued_at from webhook_delivery
     where endpoint = ?1 and state = 0 order by queued_at limit ?2)";
 
 #[async_trait]
@@ -419,11 +417,17 @@ mod tests {
         for (statement, index) in [
             (DONE, "webhook_delivery_done (state=? AND done_at<?)"),
             (REMOVED, "(endpoint=?)"),
-            (BACKLOG, "COVERING INDEX webhook_delivery_waiting (endpoint=?)"),
+            (
+                BACKLOG,
+                "COVERING INDEX webhook_delivery_waiting (endpoint=?)",
+            ),
         ] {
             let plan = plan(&file, statement);
             assert!(plan.contains(index), "{plan}");
-            assert!(!plan.contains("SCAN d") && !plan.contains("SCAN webhook_delivery;"), "{plan}");
+            assert!(
+                !plan.contains("SCAN d") && !plan.contains("SCAN webhook_delivery;"),
+                "{plan}"
+            );
         }
     }
 }
