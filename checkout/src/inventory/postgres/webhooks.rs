@@ -4,7 +4,7 @@
 use super::Postgres;
 use super::database::Statement;
 use super::engine::at_least_one;
-use super::outbox::SERVER;
+use super::outbox::NewPlace;
 use super::shard::Shard;
 use crate::inventory::model::*;
 use crate::inventory::outbox::OutboxShard;
@@ -22,6 +22,9 @@ const NEW: &str = "insert into fairline.webhook_delivery
     select w.endpoint, w.id, w.event, w.type, w.aggregate, w.body, w.in_order, $9, w.created_at, $9
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::bigint[])
         with ordinality as w(endpoint, id, event, type, aggregate, body, in_order, created_at, place)";
+
+/// Number of its parameters.
+const NEW_BOUND: usize = 9;
 
 /// Materialized, as a plan that reads the rows due a second time would skip those that it has locked, and take more.
 const CLAIM: &str = "with due as materialized (
@@ -153,19 +156,15 @@ impl WebhookStore for Postgres {
         deliveries: Vec<NewDelivery>,
     ) -> Result<bool, Refused> {
         let database = self.database_of(shard)?;
-        let write = format!(
-            "with mine as (
-                update fairline.outbox_cursor set position = greatest(position, $13)
-                where consumer = $10 and owner = $11 and shard = $12 and {SERVER} = $14 returning 1
-            ), added as ({NEW} where exists (select from mine) order by w.place on conflict do nothing)
-            select 1 from mine"
-        );
-        let columns = DeliveryColumns::of(&deliveries);
-        let write = columns.bind(query(AssertSqlSafe(write)), database.clock.now());
-        let write = write.bind(consumer).bind(owner).bind(shard.number);
-        let write = write.bind(position).bind(shard.server);
-        let row = database.webhooks.fetch_optional(write).await?;
-        Ok(row.is_some())
+        let place = NewPlace {
+            consumer,
+            owner,
+            shard,
+            position,
+        };
+        let (columns, now) = (DeliveryColumns::of(&deliveries), database.clock.now());
+        let bind = |insert| columns.bind(insert, now);
+        place.insert(&database.webhooks, NEW, NEW_BOUND, bind).await
     }
 
     async fn add_delivery(&self, delivery: NewDelivery) -> Result<(), Refused> {
