@@ -44,8 +44,8 @@ const SETTLE: &str = "update fairline.webhook_delivery
 
 /// Deletes deliveries by the index on `done_at`, each kind by its own time.
 const DONE: &str = "with gone as (delete from fairline.webhook_delivery where number in (
-        (select number from fairline.webhook_delivery where state = 1 and done_at < $1 limit $3)
-        union all (select number from fairline.webhook_delivery where state = 2 and done_at < $2 limit $3)
+        (select number from fairline.webhook_delivery where state = 1 and done_at < $1 order by done_at limit $3)
+        union all (select number from fairline.webhook_delivery where state = 2 and done_at < $2 order by done_at limit $3)
         limit $3) returning 1)
     select count(*) from gone";
 
@@ -64,6 +64,13 @@ const BACKLOG: &str =
         select count(*) as waiting, min(queued_at) as oldest from (
             select queued_at from fairline.webhook_delivery d
             where d.endpoint = r.endpoint and d.state = 0 order by queued_at limit $2) d) c";
+
+/// Deletes deliveries to endpoints that are gone.
+const REMOVED: &str = "with gone as (delete from fairline.webhook_delivery where number in (
+        select d.number from unnest($1::text[]) as r(endpoint) cross join lateral (
+            select number from fairline.webhook_delivery d
+            where d.endpoint = r.endpoint order by created_at limit $2) d limit $2) returning 1)
+    select count(*) from gone";
 
 #[async_trait]
 impl WebhookStore for Postgres {
@@ -306,10 +313,7 @@ impl WebhookStore for Postgres {
         if removed.is_empty() {
             return Ok(false);
         }
-        let delete = "with gone as (delete from fairline.webhook_delivery where number in (
-                select number from fairline.webhook_delivery where endpoint = any ($1) limit $2) returning 1)
-            select count(*) from gone";
-        let delete = |_: Time| query(delete).bind(removed.clone()).bind(PURGE_MAX);
+        let delete = |_: Time| query(REMOVED).bind(removed.clone()).bind(PURGE_MAX);
         let rows = self.fetch_deliveries(delete).await?;
         Ok(rows.iter().any(|row| row.get::<i64, _>(0) > 0))
     }
