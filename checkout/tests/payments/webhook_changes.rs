@@ -12,7 +12,7 @@ async fn patch(stage: &ProviderStage, webhook: &str, change: Value) -> (StatusCo
     stage.send("PATCH", &path, ORGANISER_KEY, &change).await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_whose_url_is_not_allowed_any_more_can_be_changed_but_not_enabled() {
     for stage in ProviderStage::stripe().await {
         let receiver = Receiver::start().await;
@@ -51,7 +51,7 @@ async fn a_webhook_whose_url_is_not_allowed_any_more_can_be_changed_but_not_enab
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_that_the_url_before_asked_for_does_not_hold_for_the_new_one() {
     for stage in ProviderStage::posting().await {
         let [old, new] = [Receiver::start().await, Receiver::start().await];
