@@ -6,7 +6,6 @@ use crate::inventory::Refused;
 use crate::inventory::webhooks::EndpointState;
 use crate::mail;
 use crate::relay;
-use crate::retention::Retention;
 use crate::webhooks;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,20 +35,53 @@ pub(crate) async fn run(shop: &Arc<Shop>) {
     shop.site.stop.run_until_cancelled(rounds).await;
 }
 
-/// Deletes everything that is too old, step by step. What fails is tried again in the next round.
+/// Deletes everything that is too old, step by step, personal data first. What fails stops nothing
+/// else, and is tried again in the next round.
 async fn round(shop: &Shop) {
-    if let Err(error) = tend(shop).await {
+    let outcomes = [
+        tend_buyers(shop).await,
+        purge_visits(shop).await,
+        purge_mails(shop).await,
+        purge_events(shop).await,
+        seal_webhooks(shop).await,
+        purge_deliveries(shop).await,
+        purge_deliveries_of_removed(shop).await,
+    ];
+    if let Some(error) = outcomes.into_iter().find_map(Result::err) {
         tracing::warn!(%error, "old personal data and events are deleted later");
     }
 }
 
-async fn tend(shop: &Shop) -> Result<(), Refused> {
-    let Retention {
-        visits_days,
-        buyers_days,
-        events_hours,
-    } = shop.retention;
-    let kept_ms = i64::from(events_hours) * 3_600_000;
+async fn tend_buyers(shop: &Shop) -> Result<(), Refused> {
+    let mut after = None;
+    loop {
+        let days = shop.retention.buyers_days;
+        after = shop.inventory.tend_buyers(after, days).await?;
+        if after.is_none() {
+            return Ok(());
+        }
+        sleep(STEP_EVERY).await;
+    }
+}
+
+async fn purge_visits(shop: &Shop) -> Result<(), Refused> {
+    if let Some(days) = shop.retention.visits_days {
+        while shop.inventory.purge_old_visits(days).await? {
+            sleep(STEP_EVERY).await;
+        }
+    }
+    Ok(())
+}
+
+async fn purge_mails(shop: &Shop) -> Result<(), Refused> {
+    while shop.inventory.mails().purge(MAILS_KEPT_MS).await? {
+        sleep(STEP_EVERY).await;
+    }
+    Ok(())
+}
+
+async fn purge_events(shop: &Shop) -> Result<(), Refused> {
+    let kept_ms = i64::from(shop.retention.events_hours) * 3_600_000;
     // At the start they may not have been heard of yet, for as long as no node was running.
     let relay = shop.events.as_ref().map(|_| relay::CONSUMER);
     let mail = shop.mail.as_ref().map(|_| mail::CONSUMER);
@@ -61,31 +93,31 @@ async fn tend(shop: &Shop) -> Result<(), Refused> {
     while shop.inventory.outbox().purge(kept_ms, &waits_for).await? {
         sleep(STEP_EVERY).await;
     }
-    while shop.inventory.mails().purge(MAILS_KEPT_MS).await? {
-        sleep(STEP_EVERY).await;
-    }
-    for endpoint in endpoints {
+    Ok(())
+}
+
+/// Seals the settings of webhooks anew that an earlier key sealed.
+async fn seal_webhooks(shop: &Shop) -> Result<(), Refused> {
+    for endpoint in shop.inventory.webhooks().endpoints().await? {
         // One that was changed meanwhile is sealed with the current key by that.
         if endpoint.settings.is_some() && !endpoint.is_current {
             shop.inventory.webhooks().change_endpoint(&endpoint).await?;
         }
     }
+    Ok(())
+}
+
+async fn purge_deliveries(shop: &Shop) -> Result<(), Refused> {
     let (kept, failed) = (DELIVERIES_KEPT_MS, FAILED_DELIVERIES_KEPT_MS);
-    while shop.inventory.webhooks().purge(kept, failed).await? {
+    while shop.inventory.webhooks().purge_done(kept, failed).await? {
         sleep(STEP_EVERY).await;
     }
-    let mut after = None;
-    loop {
-        after = shop.inventory.tend_buyers(after, buyers_days).await?;
-        if after.is_none() {
-            break;
-        }
+    Ok(())
+}
+
+async fn purge_deliveries_of_removed(shop: &Shop) -> Result<(), Refused> {
+    while shop.inventory.webhooks().purge_removed().await? {
         sleep(STEP_EVERY).await;
-    }
-    if let Some(days) = visits_days {
-        while shop.inventory.purge_old_visits(days).await? {
-            sleep(STEP_EVERY).await;
-        }
     }
     Ok(())
 }

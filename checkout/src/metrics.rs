@@ -51,8 +51,8 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
     );
     registry.add(
         "fairline_pool_connections_busy",
-        "Connections to Postgres in use, by pool: writer (batches), reader (ordinary statements), slow (statements about \
-         a whole event), replica (lists)",
+        "Connections to Postgres in use, by pool: writer (batches), reader (ordinary statements), lists (lists and \
+         figures), webhooks (deliveries to them), slow (statements about a whole event), replica (lists)",
         POOL_BUSY.clone(),
     );
     registry.add(

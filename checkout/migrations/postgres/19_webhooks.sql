@@ -36,6 +36,7 @@ create table fairline.webhook_delivery (
     unique (endpoint, id)
 ) with (fillfactor = 80);
 create index webhook_delivery_due on fairline.webhook_delivery (endpoint, next_at) where state = 0;
+create index webhook_delivery_waiting on fairline.webhook_delivery (endpoint, queued_at) where state = 0;
 create index webhook_delivery_order on fairline.webhook_delivery (endpoint, aggregate, number) where state = 0 and in_order;
 create index webhook_delivery_log on fairline.webhook_delivery (endpoint, created_at, id);
-create index webhook_delivery_done on fairline.webhook_delivery (done_at) where state > 0;
+create index webhook_delivery_done on fairline.webhook_delivery (state, done_at) where done_at is not null;

@@ -36,6 +36,7 @@ create table webhook_delivery (
     unique (endpoint, id)
 ) strict;
 create index webhook_delivery_due on webhook_delivery (endpoint, next_at) where state = 0;
+create index webhook_delivery_waiting on webhook_delivery (endpoint, queued_at, state) where state = 0;
 create index webhook_delivery_order on webhook_delivery (endpoint, aggregate, number) where state = 0 and in_order;
 create index webhook_delivery_log on webhook_delivery (endpoint, created_at, id);
-create index webhook_delivery_done on webhook_delivery (done_at) where state > 0;
+create index webhook_delivery_done on webhook_delivery (state, done_at) where done_at is not null;

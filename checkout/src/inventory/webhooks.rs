@@ -302,9 +302,13 @@ pub trait WebhookStore: Send + Sync {
     /// Removes an endpoint; its deliveries are purged. Returns whether there was one.
     async fn remove_endpoint(&self, endpoint: &str) -> Result<bool, Refused>;
 
-    /// Notes how deliveries to an endpoint go. Returns whether that is news: the first success, the
-    /// first failure, or that it was enabled before.
-    async fn note_endpoint(&self, endpoint: &str, note: &EndpointNote) -> Result<bool, Refused>;
+    /// Notes how deliveries to an endpoint go, unless its version is another by now. Returns whether
+    /// that is news: the first success, the first failure, or that it was enabled before.
+    async fn note_endpoint(
+        &self,
+        endpoint: &WebhookEndpoint,
+        note: &EndpointNote,
+    ) -> Result<bool, Refused>;
 
     /// Adds the deliveries that follow from events of a shard, and records that the consumer has had
     /// all of them up to a position, in one transaction. A delivery that is there already is left
@@ -353,9 +357,13 @@ pub trait WebhookStore: Send + Sync {
     /// Returns how far deliveries to these endpoints are behind.
     async fn backlog(&self, endpoints: &[String]) -> Result<Vec<EndpointBacklog>, Refused>;
 
-    /// Deletes deliveries that were made, or given up, so long ago, and those to endpoints that are
-    /// gone, a bounded number. Returns whether there may be more.
-    async fn purge(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused>;
+    /// Deletes deliveries that were made, or given up, so long ago, a bounded number. Returns whether
+    /// there may be more.
+    async fn purge_done(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused>;
+
+    /// Deletes deliveries to endpoints that were removed, a bounded number; none to one that is added
+    /// meanwhile. Returns whether there may be more.
+    async fn purge_removed(&self) -> Result<bool, Refused>;
 }
 
 /// Returns what sealed settings are about, so that they open in their own row alone.

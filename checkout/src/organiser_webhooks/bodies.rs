@@ -1,6 +1,5 @@
 //! Bodies of the routes of webhooks, and what is wrong with them.
 
-use crate::app::Shop;
 use crate::inventory::outbox::EventType;
 use crate::inventory::webhooks::{EndpointSettings, EndpointState, WebhookEndpoint};
 use crate::text::is_line;
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::http::problem::Problem;
 use shared::ids::EventId;
+use shared::outbound::Outbound;
 use shared::time::Time;
 use url::Url;
 
@@ -136,8 +136,11 @@ pub(super) struct RotateInput {
     pub(super) old_seconds: Option<u32>,
 }
 
-/// Checks the name, the URL and the filters.
-pub(super) fn check(shop: &Shop, settings: &EndpointSettings) -> Result<(), Problem> {
+/// Checks the name and the filters, and whether the URL may be posted to, if that is given.
+pub(super) fn check(
+    settings: &EndpointSettings,
+    outbound: Option<&Outbound>,
+) -> Result<(), Problem> {
     let mut wrong = Vec::new();
     let mut refuse = |field: &str, why: String| wrong.push((field.to_owned(), why));
     if !is_line(&settings.name, NAME_CHARS_MAX) {
@@ -146,7 +149,7 @@ pub(super) fn check(shop: &Shop, settings: &EndpointSettings) -> Result<(), Prob
             format!("a line of 1 to {NAME_CHARS_MAX} characters"),
         );
     }
-    if let Err(why) = shop.outbound.check(&settings.url) {
+    if let Some(Err(why)) = outbound.map(|outbound| outbound.check(&settings.url)) {
         refuse("url", why);
     }
     for (field, list) in [("types", &settings.types), ("events", &settings.events)] {

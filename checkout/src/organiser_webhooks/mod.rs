@@ -73,7 +73,7 @@ async fn create_webhook(
         secret: new_secret(),
         old_secret: None,
     };
-    check(&shop, &settings)?;
+    check(&settings, Some(&shop.outbound))?;
     let secret = settings.secret.0.clone();
     let endpoint = WebhookEndpoint {
         id: random_id("whe_"),
@@ -208,7 +208,17 @@ async fn change(
             Problem::new(StatusCode::CONFLICT, "webhook-sealed", title)
         })?;
         edit(&mut after, &mut settings);
-        check(shop, &settings)?;
+        // The networks that may be reached may be fewer by now: a webhook can be disabled then.
+        let is_url_new = before
+            .settings
+            .as_ref()
+            .is_none_or(|it| it.url != settings.url);
+        let is_enabled = |it: &WebhookEndpoint| it.state == EndpointState::Enabled;
+        let is_posted_to_anew = is_url_new || is_enabled(&after) && !is_enabled(&before);
+        check(&settings, is_posted_to_anew.then_some(&shop.outbound))?;
+        if is_url_new {
+            after.failing_since = None;
+        }
         after.settings = Some(settings);
         if shop.inventory.webhooks().change_endpoint(&after).await? {
             return Ok((before, after));

@@ -105,8 +105,8 @@ impl Deliverer {
             deliverer.note(&endpoint, &attempt).await;
             let mut lanes = deliverer.lanes.lock();
             match attempt.failure {
-                None => lanes.succeed(&endpoint.id),
-                Some(_) => lanes.fail(&endpoint.id, deliverer.now(), attempt.asked_for),
+                None => lanes.succeed(&endpoint),
+                Some(_) => lanes.fail(&endpoint, deliverer.now(), attempt.asked_for),
             }
             drop(lanes);
             deliverer.ended.notify_one();
@@ -158,7 +158,7 @@ impl Deliverer {
         };
         if let Some(note) = note {
             // Otherwise the next attempt notes it.
-            let _ = store.note_endpoint(&endpoint.id, &note).await;
+            let _ = store.note_endpoint(endpoint, &note).await;
         }
         let is_given_up = attempt.failure.is_some() && attempt.outcome.next == DeliveryNext::Failed;
         if attempt.is_gone {

@@ -80,13 +80,17 @@ pub(super) fn count_failure(kind: DeliveryFailureKind) {
         .inc();
 }
 
-/// Sets the gauges.
-pub(super) fn set_backlog(backlog: &[EndpointBacklog], disabled: usize) {
+/// Sets the gauges of what waits.
+pub(super) fn set_backlog(backlog: &[EndpointBacklog]) {
     let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     set(&WAITING, backlog.iter().map(|it| it.waiting).sum());
     let oldest = backlog.iter().map(|it| it.oldest_seconds).max();
     set(&OLDEST_SECONDS, oldest.unwrap_or(0));
-    set(&DISABLED, disabled as u64);
+}
+
+/// Sets the number of endpoints that are disabled as their deliveries fail.
+pub(super) fn set_disabled(count: usize) {
+    DISABLED.set(count as i64);
 }
 
 /// Registers the metrics of webhooks.

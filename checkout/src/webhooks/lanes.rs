@@ -17,6 +17,8 @@ pub(super) struct Lanes(HashMap<String, Lane>);
 #[derive(Default)]
 struct Lane {
     under_way: u32,
+    /// Version of the endpoint that the rest is about.
+    version: i32,
     /// Attempts in a row that failed.
     failures: u32,
     /// Time before which nothing more is begun.
@@ -34,6 +36,14 @@ impl Lanes {
             .filter(|endpoint| endpoint.settings.is_some());
         let rooms = opened.map(|endpoint| {
             let lane = self.0.entry(endpoint.id.clone()).or_default();
+            if lane.version != endpoint.version {
+                // It was changed: how it went before says nothing of it any more.
+                *lane = Lane {
+                    under_way: lane.under_way,
+                    version: endpoint.version,
+                    ..Lane::default()
+                };
+            }
             let most = match lane.failures {
                 0 => LANE_MAX,
                 // One is enough to learn whether it is back.
@@ -54,24 +64,27 @@ impl Lanes {
     }
 
     /// Notes that a delivery has ended well.
-    pub(super) fn succeed(&mut self, endpoint: &str) {
-        let lane = self.end(endpoint);
-        lane.failures = 0;
+    pub(super) fn succeed(&mut self, endpoint: &WebhookEndpoint) {
+        if let Some(lane) = self.end(endpoint) {
+            lane.failures = 0;
+        }
     }
 
     /// Notes that a delivery has failed, and when the endpoint wants to be asked again, if it said so.
-    pub(super) fn fail(&mut self, endpoint: &str, now: Time, asked_for: Option<Time>) {
-        let lane = self.end(endpoint);
-        let pause = PAUSE_FIRST_MS << lane.failures.min(20);
-        lane.failures += 1;
-        let own = Time(now.0 + pause.min(PAUSE_MAX_MS));
-        lane.resume_at = asked_for.unwrap_or(own).max(own);
+    pub(super) fn fail(&mut self, endpoint: &WebhookEndpoint, now: Time, asked_for: Option<Time>) {
+        if let Some(lane) = self.end(endpoint) {
+            let pause = PAUSE_FIRST_MS << lane.failures.min(20);
+            lane.failures += 1;
+            let own = Time(now.0 + pause.min(PAUSE_MAX_MS));
+            lane.resume_at = asked_for.unwrap_or(own).max(own);
+        }
     }
 
-    fn end(&mut self, endpoint: &str) -> &mut Lane {
-        let lane = self.0.entry(endpoint.to_owned()).or_default();
+    /// Ends a delivery. Returns its lane, if that is about the same version of the endpoint.
+    fn end(&mut self, endpoint: &WebhookEndpoint) -> Option<&mut Lane> {
+        let lane = self.0.get_mut(&endpoint.id)?;
         lane.under_way = lane.under_way.saturating_sub(1);
-        lane
+        (lane.version == endpoint.version).then_some(lane)
     }
 }
 
@@ -109,11 +122,11 @@ mod tests {
             assert_eq!(room(&mut lanes, 0), left);
         }
         for _ in 1..LANE_MAX {
-            lanes.succeed("a");
+            lanes.succeed(&endpoint("a"));
         }
         let (mut now, mut pauses) = (0, Vec::new());
         for _ in 0..12 {
-            lanes.fail("a", Time(now), None);
+            lanes.fail(&endpoint("a"), Time(now), None);
             let from = now;
             while room(&mut lanes, now) == 0 {
                 now += 100;
@@ -124,10 +137,32 @@ mod tests {
         }
         assert_eq!(pauses[..3], [200, 400, 800]);
         assert_eq!(pauses[11], 60_000);
-        lanes.fail("a", Time(now), Some(Time(now + 100_000)));
+        lanes.fail(&endpoint("a"), Time(now), Some(Time(now + 100_000)));
         assert_eq!(room(&mut lanes, now + 99_999), 0);
         lanes.begin("a");
-        lanes.succeed("a");
+        lanes.succeed(&endpoint("a"));
         assert_eq!(room(&mut lanes, now + 100_000), LANE_MAX);
+    }
+    #[test]
+    fn a_changed_endpoint_begins_anew_whatever_became_of_the_one_before() {
+        let mut lanes = Lanes::default();
+        let old = endpoint("a");
+        let new = WebhookEndpoint {
+            version: 1,
+            ..old.clone()
+        };
+        let full = |left: u32| vec![("a".to_owned(), left)];
+        let later = Some(Time(1_000_000));
+        for _ in 0..2 {
+            assert!(!lanes.rooms(std::slice::from_ref(&old), Time(0)).is_empty());
+            lanes.begin("a");
+        }
+        lanes.fail(&old, Time(0), later);
+        assert_eq!(lanes.rooms(std::slice::from_ref(&old), Time(0)), []);
+        let rooms = lanes.rooms(std::slice::from_ref(&new), Time(0));
+        assert_eq!(rooms, full(LANE_MAX - 1));
+        lanes.fail(&old, Time(0), later);
+        let rooms = lanes.rooms(std::slice::from_ref(&new), Time(0));
+        assert_eq!(rooms, full(LANE_MAX));
     }
 }

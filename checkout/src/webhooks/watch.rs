@@ -1,7 +1,7 @@
 //! Watches the endpoints: metrics, the health of the node, and disabling those that are away for
 //! long.
 
-use super::instruments::set_backlog;
+use super::instruments::{set_backlog, set_disabled};
 use crate::app::Shop;
 use crate::inventory::Refused;
 use crate::inventory::webhooks::{EndpointNote, EndpointState, WAITING_MAX, WebhookEndpoint};
@@ -10,10 +10,12 @@ use shared::audit::Entry;
 use shared::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// Time between two looks.
+/// Time between two looks at the endpoints.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Time between two counts of what waits for them.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
 /// Time without a success after which an endpoint is disabled by the next delivery that is given up.
 const LONG_MS: i64 = 5 * 24 * 3_600_000;
 
@@ -23,10 +25,10 @@ pub(super) fn is_long_failure(endpoint: &WebhookEndpoint, now: Time) -> bool {
     since.is_some_and(|since| now.0 - since.0 >= LONG_MS)
 }
 
-/// Disables an endpoint, once, and tells the organisers.
+/// Disables an endpoint, once and unless it was changed meanwhile, and tells the organisers.
 pub(super) async fn disable(shop: &Shop, endpoint: &WebhookEndpoint, reason: &str) {
     let note = EndpointNote::Disabled(reason.to_owned());
-    let noted = shop.inventory.webhooks().note_endpoint(&endpoint.id, &note);
+    let noted = shop.inventory.webhooks().note_endpoint(endpoint, &note);
     // While the store is away, the next delivery that fails disables it.
     if !noted.await.unwrap_or(false) {
         return;
@@ -50,29 +52,42 @@ fn name_of(endpoint: &WebhookEndpoint) -> &str {
     settings.map_or("", |settings| &settings.name)
 }
 
-/// Looks until the stop signal.
+/// Watches until the stop signal.
 pub(super) async fn run(shop: &Arc<Shop>) {
-    let mut due = interval(LOOK_EVERY);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut look_due, mut count_due) = (ticks(LOOK_EVERY), ticks(COUNT_EVERY));
     loop {
-        tokio::select! {
-            _ = due.tick() => {}
-            () = shop.site.stop.cancelled() => return,
-        }
         // A store that is away has metrics of its own.
-        let _ = look(shop).await;
+        let _ = tokio::select! {
+            _ = look_due.tick() => look(shop).await,
+            _ = count_due.tick() => count(shop).await,
+            () = shop.site.stop.cancelled() => return,
+        };
     }
 }
 
+fn ticks(period: Duration) -> Interval {
+    let mut due = interval(period);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    due
+}
+
 async fn look(shop: &Shop) -> Result<(), Refused> {
+    let endpoints = shop.inventory.webhooks().endpoints().await?;
+    let failed = |endpoint: &&WebhookEndpoint| endpoint.state == EndpointState::Failed;
+    set_disabled(endpoints.iter().filter(failed).count());
+    *shop.site.health.webhook_trouble.lock() = endpoints.iter().find_map(trouble);
+    Ok(())
+}
+
+/// Counts what waits for each endpoint, and disables those for which too much does.
+async fn count(shop: &Shop) -> Result<(), Refused> {
     let endpoints = shop.inventory.webhooks().endpoints().await?;
     let ids: Vec<String> = endpoints.iter().map(|it| it.id.clone()).collect();
     let backlog = match ids.is_empty() {
         true => Vec::new(),
         false => shop.inventory.webhooks().backlog(&ids).await?,
     };
-    let failed = |endpoint: &&WebhookEndpoint| endpoint.state == EndpointState::Failed;
-    set_backlog(&backlog, endpoints.iter().filter(failed).count());
+    set_backlog(&backlog);
     for endpoint in &endpoints {
         let mut all = backlog.iter();
         let is_full = all.any(|it| it.endpoint == endpoint.id && it.waiting >= WAITING_MAX);
@@ -81,7 +96,6 @@ async fn look(shop: &Shop) -> Result<(), Refused> {
             disable(shop, endpoint, &reason).await;
         }
     }
-    *shop.site.health.webhook_trouble.lock() = endpoints.iter().find_map(trouble);
     Ok(())
 }
 

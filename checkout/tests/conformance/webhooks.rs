@@ -8,6 +8,7 @@ use checkout::inventory::webhooks::{
     EndpointNote, EndpointSettings, EndpointState, NewDelivery, QueuedDelivery, SigningSecret,
     WebhookEndpoint,
 };
+use futures_util::future::join_all;
 use shared::time::Time;
 
 const LEASE_MS: i64 = 60_000;
@@ -249,8 +250,9 @@ async fn the_first_failure_and_the_first_success_are_noted_and_it_is_disabled_on
         let webhooks = bench.seats.webhooks();
         assert!(webhooks.add_endpoint(&endpoint(ONE)).await.unwrap());
         let disabled = EndpointNote::Disabled("410".to_owned());
-        let note = async |note: &EndpointNote| webhooks.note_endpoint(ONE, note).await.unwrap();
         let seen = async || webhooks.endpoints().await.unwrap().remove(0);
+        let note =
+            async |note: &EndpointNote| webhooks.note_endpoint(&seen().await, note).await.unwrap();
         assert!(!note(&EndpointNote::Succeeded).await);
         assert!(note(&EndpointNote::Failed).await);
         let failing_since = bench.clock.now();
@@ -266,6 +268,38 @@ async fn the_first_failure_and_the_first_success_are_noted_and_it_is_disabled_on
             (found.state, &*found.reason),
             (EndpointState::Failed, "410")
         );
+    }
+}
+
+#[tokio::test]
+async fn a_note_about_an_endpoint_as_it_was_before_a_change_does_not_count() {
+    for bench in halls().await {
+        let webhooks = bench.seats.webhooks();
+        assert!(webhooks.add_endpoint(&endpoint(ONE)).await.unwrap());
+        let old = webhooks.endpoints().await.unwrap().remove(0);
+        assert!(webhooks.change_endpoint(&old).await.unwrap());
+        let disabled = EndpointNote::Disabled("410".to_owned());
+        let new = webhooks.endpoints().await.unwrap().remove(0);
+        for note in [&EndpointNote::Failed, &disabled] {
+            assert!(!webhooks.note_endpoint(&old, note).await.unwrap());
+            assert_eq!(
+                webhooks.endpoints().await.unwrap(),
+                std::slice::from_ref(&new)
+            );
+        }
+        assert!(
+            webhooks
+                .note_endpoint(&new, &EndpointNote::Failed)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !webhooks
+                .note_endpoint(&old, &EndpointNote::Succeeded)
+                .await
+                .unwrap()
+        );
+        assert!(webhooks.note_endpoint(&new, &disabled).await.unwrap());
     }
 }
 
@@ -320,13 +354,73 @@ async fn what_waits_is_counted_and_what_is_old_or_to_no_endpoint_is_deleted() {
         let found = (backlog[0].waiting, backlog[0].oldest_seconds);
         assert_eq!((backlog.len(), found), (1, (1, 10)));
         let left = async |kept: [i64; 2]| {
-            while webhooks.purge(kept[0], kept[1]).await.unwrap() {}
+            while webhooks.purge_done(kept[0], kept[1]).await.unwrap() {}
             records(seats).await.len()
         };
         assert_eq!(left([20_000, 20_000]).await, 3);
-        assert_eq!(webhooks.deliveries("whe_2", None, 9).await.unwrap(), []);
+        let removed = async || webhooks.deliveries("whe_2", None, 9).await.unwrap();
+        assert_eq!(removed().await.len(), 1);
+        while webhooks.purge_removed().await.unwrap() {}
+        assert_eq!((removed().await.len(), records(seats).await.len()), (0, 3));
         assert_eq!(left([5_000, 20_000]).await, 2);
         assert_eq!(left([5_000, 5_000]).await, 1);
         assert_eq!(records(seats).await[0].state, DeliveryState::Waiting);
+    }
+}
+
+/// Locks the deliveries, until the client commits.
+async fn locked(bench: &Bench) -> Client {
+    let mut client = bench.connect().await;
+    let lock = "begin; lock table fairline.webhook_delivery in access exclusive mode";
+    client.run(lock).await;
+    client
+}
+
+/// Waits until so many statements wait for a lock.
+async fn until_waiting(bench: &Bench, count: usize) {
+    let waiting = "select count(*) from pg_locks where not granted
+        and database = (select oid from pg_database where datname = current_database())";
+    while bench.by_hand(waiting).unwrap().parse::<usize>().unwrap() < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_added_during_a_purge_keeps_its_deliveries() {
+    for (bench, _) in pairs().await {
+        let mut client = locked(&bench).await;
+        let added = async {
+            until_waiting(&bench, 1).await;
+            let rows = "insert into fairline.webhook_endpoint (id, settings, created_at, since)
+                    values ('whe_1', '', 0, 0);
+                insert into fairline.webhook_delivery (endpoint, id, event, type, aggregate, body,
+                    in_order, next_at, created_at, queued_at)
+                    values ('whe_1', 'evt_1', '', '', '', '{}', false, 0, 0, 0);
+                commit";
+            client.run(rows).await;
+        };
+        let webhooks = bench.seats.webhooks();
+        let (purged, ()) = tokio::join!(webhooks.purge_removed(), added);
+        purged.unwrap();
+        assert_eq!(records(&bench.seats).await.len(), 1);
+        assert!(webhooks.remove_endpoint(ONE).await.unwrap());
+        while webhooks.purge_removed().await.unwrap() {}
+        assert_eq!(records(&bench.seats).await, []);
+    }
+}
+
+#[tokio::test]
+async fn a_sale_goes_on_while_all_statements_about_deliveries_wait() {
+    for (bench, _) in pairs().await {
+        let mut client = locked(&bench).await;
+        let rooms = [(ONE.to_owned(), 1)];
+        let claims = (0..8).map(|_| bench.seats.webhooks().claim(&rooms, LEASE_MS));
+        let sale = async {
+            until_waiting(&bench, 2).await;
+            let ada = bench.fan(1).await;
+            bench.buy(&ada, &["st-A-1"]).await;
+            client.run("rollback").await;
+        };
+        tokio::join!(join_all(claims), sale);
     }
 }

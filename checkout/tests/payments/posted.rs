@@ -64,7 +64,7 @@ async fn audit(stage: &ProviderStage) -> String {
     String::from_utf8(audit).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_is_posted_once_signed_by_the_secret_that_was_shown_once() {
     for stage in ProviderStage::posting().await {
         let receiver = Receiver::start().await;
@@ -101,7 +101,7 @@ async fn an_event_is_posted_once_signed_by_the_secret_that_was_shown_once() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filters_choose_types_and_events_and_a_webhook_gets_nothing_from_before_it() {
     for stage in ProviderStage::posting().await {
         stage.buy(&["s-A-1"]).await;
@@ -129,7 +129,7 @@ async fn filters_choose_types_and_events_and_a_webhook_gets_nothing_from_before_
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_that_fails_is_repeated_later_with_the_same_id_and_body() {
     for stage in ProviderStage::posting().await {
         let receiver = Receiver::start().await;
@@ -164,7 +164,7 @@ async fn an_attempt_that_fails_is_repeated_later_with_the_same_id_and_body() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_asks_for_a_pause_gets_it() {
     for stage in ProviderStage::posting().await {
         let receiver = Receiver::start().await;
@@ -190,7 +190,7 @@ async fn an_endpoint_that_asks_for_a_pause_gets_it() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_is_gone_is_disabled_at_once_and_what_it_missed_can_be_posted_again() {
     for stage in ProviderStage::posting().await {
         let receiver = Receiver::start().await;
@@ -239,7 +239,7 @@ async fn an_endpoint_that_is_gone_is_disabled_at_once_and_what_it_missed_can_be_
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_is_away_for_days_is_tried_for_three_and_disabled_after_five() {
     for stage in ProviderStage::posting().await {
         let receiver = Receiver::start().await;
@@ -276,7 +276,7 @@ async fn an_endpoint_that_is_away_for_days_is_tried_for_three_and_disabled_after
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_secrets_sign_after_a_rotation_until_the_old_one_ends() {
     for stage in ProviderStage::posting().await {
         let receiver = Receiver::start().await;
@@ -311,7 +311,7 @@ async fn both_secrets_sign_after_a_rotation_until_the_old_one_ends() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_of_an_order_arrive_in_order_whatever_fails_and_poison_holds_up_its_order_alone() {
     for stage in ProviderStage::posting().await {
         let receiver = Receiver::start().await;
@@ -364,7 +364,7 @@ async fn events_of_an_order_arrive_in_order_whatever_fails_and_poison_holds_up_i
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_hangs_delays_no_other() {
     for stage in ProviderStage::posting().await {
         let [slow, fast] = [Receiver::start().await, Receiver::start().await];
@@ -385,7 +385,7 @@ async fn an_endpoint_that_hangs_delays_no_other() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivery_of_a_node_that_died_before_it_recorded_it_is_made_again() {
     for stage in ProviderStage::stripe().await {
         let receiver = Receiver::start().await;
@@ -416,7 +416,7 @@ async fn a_delivery_of_a_node_that_died_before_it_recorded_it_is_made_again() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_must_be_of_an_authority_that_is_trusted_and_for_the_host() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     for (names, trusted, is_taken) in [

@@ -17,6 +17,8 @@ use tokio::time::timeout;
 pub(super) const READERS_MAX: u32 = 4;
 /// The same for lists and figures, which read many rows: no sale waits for one of them.
 pub(super) const LISTS_MAX: u32 = 2;
+/// The same for deliveries to webhooks: no sale waits for one of them.
+pub(super) const WEBHOOKS_MAX: u32 = 2;
 /// The same for statements about a whole event, such as its plan.
 pub(super) const SLOW_MAX: u32 = 1;
 /// The same to a replica.

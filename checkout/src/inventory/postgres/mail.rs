@@ -1,8 +1,9 @@
 //! Mails in Postgres. Each row is taken by one node, until its time is over.
 
 use super::Postgres;
+use super::database::Statement;
 use super::engine::at_least_one;
-use super::outbox::SERVER;
+use super::outbox::NewPlace;
 use super::shard::Shard;
 use crate::inventory::mail::*;
 use crate::inventory::model::*;
@@ -18,6 +19,9 @@ const NEW: &str = "insert into fairline.mail (id, event, order_id, kind, detail,
     select w.id, w.event, w.order_id, w.kind, w.detail, w.next_at, w.created_at
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
         with ordinality as w(id, event, order_id, kind, detail, next_at, created_at, place)";
+
+/// Number of its parameters.
+const NEW_BOUND: usize = 7;
 
 /// Materialized, as each claim of a limited number here: a plan that reads the rows due a second time
 /// would skip those that it has locked, and take more.
@@ -49,19 +53,15 @@ impl MailQueue for Postgres {
         mails: Vec<NewMail>,
     ) -> Result<bool, Refused> {
         let database = self.database_of(shard)?;
-        let write = format!(
-            "with mine as (
-                update fairline.outbox_cursor set position = greatest(position, $11)
-                where consumer = $8 and owner = $9 and shard = $10 and {SERVER} = $12 returning 1
-            ), added as ({NEW} where exists (select from mine) order by w.place on conflict do nothing)
-            select 1 from mine"
-        );
+        let place = NewPlace {
+            consumer,
+            owner,
+            shard,
+            position,
+        };
         let columns = MailColumns::of(database, &mails);
-        let write = columns.bind(query(AssertSqlSafe(write)));
-        let write = write.bind(consumer).bind(owner).bind(shard.number);
-        let write = write.bind(position).bind(shard.server);
-        let row = database.reader().fetch_optional(write).await?;
-        Ok(row.is_some())
+        let bind = |insert| columns.bind(insert);
+        place.insert(database.reader(), NEW, NEW_BOUND, bind).await
     }
 
     async fn add(&self, mail: NewMail) -> Result<(), Refused> {
@@ -232,7 +232,7 @@ impl MailColumns {
         columns
     }
 
-    fn bind(self, statement: super::database::Statement<'_>) -> super::database::Statement<'_> {
+    fn bind(self, statement: Statement<'_>) -> Statement<'_> {
         statement
             .bind(self.ids)
             .bind(self.events)

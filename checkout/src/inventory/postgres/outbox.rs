@@ -1,7 +1,7 @@
 //! The outbox in Postgres. Its shards are leased, so that any number of nodes share the work.
 
 use super::Postgres;
-use super::database::QueryError;
+use super::database::{Database, QueryError, Statement};
 use super::engine::at_least_one;
 use super::shard::Shard;
 use super::writer::Writer;
@@ -24,7 +24,7 @@ const PURGE_MAX: i64 = 500;
 
 /// Identity of the server and its table, as a number. One that is restarted, promoted or restored to
 /// an earlier state has another.
-pub(super) const SERVER: &str = "hashtextextended(extract(epoch from pg_postmaster_start_time()) || ' ' || 'fairline.outbox'::regclass::oid, 0)";
+const SERVER: &str = "hashtextextended(extract(epoch from pg_postmaster_start_time()) || ' ' || 'fairline.outbox'::regclass::oid, 0)";
 
 const STATE: &str = "select count(*), min(r.at)
     from generate_series(0, 15) as n(shard)
@@ -50,6 +50,43 @@ const PURGE: &str = "with gone as (
 impl Postgres {
     pub(super) fn database_of(&self, shard: OutboxShard) -> Result<&Arc<Shard>, Refused> {
         self.shards.get(shard.database).ok_or(Refused::NoSuchShard)
+    }
+}
+
+/// A consumer's place in a shard, moved by the owner of the lease.
+pub(super) struct NewPlace<'a> {
+    pub(super) consumer: &'a str,
+    pub(super) owner: &'a str,
+    pub(super) shard: OutboxShard,
+    pub(super) position: i64,
+}
+
+impl NewPlace<'_> {
+    /// Executes an insert that selects from `w`, in the order of `w.place`, in the transaction that
+    /// moves the place. It has parameters of its own, as many as `bound`. Returns false if the owner
+    /// has no lease of the shard any more, or another server answers; nothing is added then.
+    pub(super) async fn insert(
+        &self,
+        database: &Database,
+        insert: &str,
+        bound: usize,
+        bind: impl FnOnce(Statement<'static>) -> Statement<'static>,
+    ) -> Result<bool, Refused> {
+        let [consumer, owner, shard, position, server] = [1, 2, 3, 4, 5].map(|more| bound + more);
+        let write = format!(
+            "with mine as (
+                update fairline.outbox_cursor set position = greatest(position, ${position})
+                where consumer = ${consumer} and owner = ${owner} and shard = ${shard} and {SERVER} = ${server} returning 1
+            ), added as ({insert} where exists (select from mine) order by w.place on conflict do nothing)
+            select 1 from mine"
+        );
+        let write = bind(query(AssertSqlSafe(write)))
+            .bind(self.consumer.to_owned())
+            .bind(self.owner.to_owned())
+            .bind(self.shard.number)
+            .bind(self.position)
+            .bind(self.shard.server);
+        Ok(database.fetch_optional(write).await?.is_some())
     }
 }
 

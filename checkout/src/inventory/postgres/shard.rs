@@ -5,6 +5,7 @@ use super::config::{DatabaseConfig, shown};
 use super::connection::Connection;
 use super::database::{
     ANSWER, Database, LISTS_MAX, QueryError, READERS_MAX, REPLICA_MAX, SLOW_ANSWER, SLOW_MAX,
+    WEBHOOKS_MAX,
 };
 use super::listener::{Notification, listen};
 use super::{migrate, pooler};
@@ -54,6 +55,8 @@ pub(super) struct Shard {
     pub(super) keys: Arc<SealingKeys>,
     /// For lists and figures, unless a replica has them.
     pub(super) lister: Database,
+    /// For deliveries to webhooks.
+    pub(super) webhooks: Database,
     /// For statements that take long, so that none waits behind them.
     pub(super) slow: Database,
     replicas: Vec<Replica>,
@@ -106,6 +109,7 @@ impl Shard {
             reader: Database::new("reader", direct.clone(), READERS_MAX, ANSWER),
             keys,
             lister: Database::new("lists", direct.clone(), LISTS_MAX, ANSWER),
+            webhooks: Database::new("webhooks", direct.clone(), WEBHOOKS_MAX, ANSWER),
             slow: Database::new("slow", direct.clone(), SLOW_MAX, SLOW_ANSWER),
             replicas: replicas.cloned().map(Replica::new).collect(),
             notifications: Mutex::new(notifications),

@@ -4,7 +4,7 @@
 use super::Postgres;
 use super::database::Statement;
 use super::engine::at_least_one;
-use super::outbox::SERVER;
+use super::outbox::NewPlace;
 use super::shard::Shard;
 use crate::inventory::model::*;
 use crate::inventory::outbox::OutboxShard;
@@ -15,13 +15,16 @@ use shared::group_commit::Unavailable;
 use shared::time::Time;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, query};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const NEW: &str = "insert into fairline.webhook_delivery
         (endpoint, id, event, type, aggregate, body, in_order, next_at, created_at, queued_at)
     select w.endpoint, w.id, w.event, w.type, w.aggregate, w.body, w.in_order, $9, w.created_at, $9
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::bigint[])
         with ordinality as w(endpoint, id, event, type, aggregate, body, in_order, created_at, place)";
+
+/// Number of its parameters.
+const NEW_BOUND: usize = 9;
 
 /// Materialized, as a plan that reads the rows due a second time would skip those that it has locked, and take more.
 const CLAIM: &str = "with due as materialized (
@@ -39,13 +42,43 @@ const SETTLE: &str = "update fairline.webhook_delivery
     set state = $3, next_at = coalesce($4, next_at), status = $5, answer = $6, done_at = case when $3 = 0 then null else $7 end
     where number = $1 and attempts = $2 and state = 0";
 
+/// Deletes deliveries by the index on `done_at`, each kind by its own time.
+const DONE: &str = "with gone as (delete from fairline.webhook_delivery where number in (
+        (select number from fairline.webhook_delivery where state = 1 and done_at < $1 order by done_at limit $3)
+        union all (select number from fairline.webhook_delivery where state = 2 and done_at < $2 order by done_at limit $3)
+        limit $3) returning 1)
+    select count(*) from gone";
+
+/// Names the endpoints of deliveries, by one step in an index for each.
+const NAMED: &str = "with recursive named (id) as (
+        select min(endpoint) from fairline.webhook_delivery
+        union all select (select min(d.endpoint) from fairline.webhook_delivery d where d.endpoint > n.id)
+            from named n where n.id is not null)
+    select id from named where id is not null limit $1";
+/// Largest number of them that is looked at.
+const NAMED_MAX: i64 = 1_000;
+
+/// Counts by the index of deliveries that wait, which has their times.
+const BACKLOG: &str =
+    "select r.endpoint, c.waiting, c.oldest from unnest($1::text[]) as r(endpoint) cross join lateral (
+        select count(*) as waiting, min(queued_at) as oldest from (
+            select queued_at from fairline.webhook_delivery d
+            where d.endpoint = r.endpoint and d.state = 0 order by queued_at limit $2) d) c";
+
+/// Deletes deliveries to endpoints that are gone.
+const REMOVED: &str = "with gone as (delete from fairline.webhook_delivery where number in (
+        select d.number from unnest($1::text[]) as r(endpoint) cross join lateral (
+            select number from fairline.webhook_delivery d
+            where d.endpoint = r.endpoint order by created_at limit $2) d limit $2) returning 1)
+    select count(*) from gone";
+
 #[async_trait]
 impl WebhookStore for Postgres {
     async fn endpoints(&self) -> Result<Vec<WebhookEndpoint>, Refused> {
         let select = "select id, settings, version, state, reason, created_at, since, failing_since
             from fairline.webhook_endpoint order by created_at, id";
         let first = &self.shards[0];
-        let rows = first.reader().fetch(query(select)).await?;
+        let rows = first.webhooks.fetch(query(select)).await?;
         Ok(rows.iter().map(|row| read_endpoint(first, row)).collect())
     }
 
@@ -60,7 +93,7 @@ impl WebhookStore for Postgres {
             .bind(endpoint.created_at.0)
             .bind(endpoint.since.0)
             .bind(ENDPOINTS_MAX);
-        let row = first.reader().fetch_optional(insert).await?;
+        let row = first.webhooks.fetch_optional(insert).await?;
         Ok(row.is_some())
     }
 
@@ -78,40 +111,47 @@ impl WebhookStore for Postgres {
             .bind(endpoint.since.0)
             .bind(endpoint.failing_since.map(|at| at.0))
             .bind(endpoint.version);
-        let row = first.reader().fetch_optional(update).await?;
+        let row = first.webhooks.fetch_optional(update).await?;
         Ok(row.is_some())
     }
 
     async fn remove_endpoint(&self, endpoint: &str) -> Result<bool, Refused> {
         let delete = query("delete from fairline.webhook_endpoint where id = $1 returning 1");
         let row = self.shards[0]
-            .reader()
+            .webhooks
             .fetch_optional(delete.bind(endpoint));
         Ok(row.await?.is_some())
     }
 
-    async fn note_endpoint(&self, endpoint: &str, note: &EndpointNote) -> Result<bool, Refused> {
+    async fn note_endpoint(
+        &self,
+        endpoint: &WebhookEndpoint,
+        note: &EndpointNote,
+    ) -> Result<bool, Refused> {
         let first = &self.shards[0];
         let note = match note {
             EndpointNote::Succeeded => query(
                 "update fairline.webhook_endpoint set failing_since = null
-                where id = $1 and failing_since is not null returning 1",
+                where id = $1 and version = $2 and failing_since is not null returning 1",
             )
-            .bind(endpoint),
+            .bind(&endpoint.id)
+            .bind(endpoint.version),
             EndpointNote::Failed => query(
-                "update fairline.webhook_endpoint set failing_since = $2
-                where id = $1 and failing_since is null returning 1",
+                "update fairline.webhook_endpoint set failing_since = $3
+                where id = $1 and version = $2 and failing_since is null returning 1",
             )
-            .bind(endpoint)
+            .bind(&endpoint.id)
+            .bind(endpoint.version)
             .bind(first.clock.now().0),
             EndpointNote::Disabled(reason) => query(
-                "update fairline.webhook_endpoint set state = 2, version = version + 1, reason = $2
-                where id = $1 and state = 0 returning 1",
+                "update fairline.webhook_endpoint set state = 2, version = version + 1, reason = $3
+                where id = $1 and version = $2 and state = 0 returning 1",
             )
-            .bind(endpoint)
+            .bind(&endpoint.id)
+            .bind(endpoint.version)
             .bind(reason),
         };
-        Ok(first.reader().fetch_optional(note).await?.is_some())
+        Ok(first.webhooks.fetch_optional(note).await?.is_some())
     }
 
     async fn take_in(
@@ -123,19 +163,15 @@ impl WebhookStore for Postgres {
         deliveries: Vec<NewDelivery>,
     ) -> Result<bool, Refused> {
         let database = self.database_of(shard)?;
-        let write = format!(
-            "with mine as (
-                update fairline.outbox_cursor set position = greatest(position, $13)
-                where consumer = $10 and owner = $11 and shard = $12 and {SERVER} = $14 returning 1
-            ), added as ({NEW} where exists (select from mine) order by w.place on conflict do nothing)
-            select 1 from mine"
-        );
-        let columns = DeliveryColumns::of(&deliveries);
-        let write = columns.bind(query(AssertSqlSafe(write)), database.clock.now());
-        let write = write.bind(consumer).bind(owner).bind(shard.number);
-        let write = write.bind(position).bind(shard.server);
-        let row = database.reader().fetch_optional(write).await?;
-        Ok(row.is_some())
+        let place = NewPlace {
+            consumer,
+            owner,
+            shard,
+            position,
+        };
+        let (columns, now) = (DeliveryColumns::of(&deliveries), database.clock.now());
+        let bind = |insert| columns.bind(insert, now);
+        place.insert(&database.webhooks, NEW, NEW_BOUND, bind).await
     }
 
     async fn add_delivery(&self, delivery: NewDelivery) -> Result<(), Refused> {
@@ -145,7 +181,7 @@ impl WebhookStore for Postgres {
         for shard in &self.shards {
             let insert = query(AssertSqlSafe(format!("{NEW} on conflict do nothing")));
             let insert = DeliveryColumns::of(&deliveries).bind(insert, shard.clock.now());
-            match shard.reader().fetch(insert).await {
+            match shard.webhooks.fetch(insert).await {
                 Ok(_) => return Ok(()),
                 Err(error) => refused = error.into(),
             }
@@ -167,7 +203,7 @@ impl WebhookStore for Postgres {
             let claim = query(CLAIM).bind(shard.clock.now().0).bind(lease_ms);
             let claim = claim.bind(endpoints.clone()).bind(rooms.clone());
             async move {
-                let rows = shard.reader().fetch(claim).await?;
+                let rows = shard.webhooks.fetch(claim).await?;
                 let read = |row: &PgRow| read_delivery(database, row);
                 Ok(rows.iter().map(read).collect::<Vec<_>>())
             }
@@ -191,7 +227,7 @@ impl WebhookStore for Postgres {
             .bind(outcome.status.map(u16::cast_signed))
             .bind(outcome.answer.clone())
             .bind(shard.clock.now().0);
-        shard.reader().fetch(settle).await?;
+        shard.webhooks.fetch(settle).await?;
         Ok(())
     }
 
@@ -213,7 +249,7 @@ impl WebhookStore for Postgres {
             let select = query(select).bind(endpoint).bind(before);
             select.bind(id.clone()).bind(i64::from(limit))
         };
-        let rows = self.fetch_each(select).await?;
+        let rows = self.fetch_deliveries(select).await?;
         let mut records: Vec<DeliveryRecord> = rows.iter().map(read_record).collect();
         records.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
         records.truncate(limit as usize);
@@ -225,16 +261,12 @@ impl WebhookStore for Postgres {
                 queued_at = $3, done_at = null, status = null, answer = ''
             where endpoint = $1 and id = $2 and state > 0 returning 1";
         let update = |now: Time| query(update).bind(endpoint).bind(id).bind(now.0);
-        Ok(!self.fetch_each(update).await?.is_empty())
+        Ok(!self.fetch_deliveries(update).await?.is_empty())
     }
 
     async fn backlog(&self, endpoints: &[String]) -> Result<Vec<EndpointBacklog>, Refused> {
-        let count = "select r.endpoint, c.waiting, c.oldest from unnest($1::text[]) as r(endpoint) cross join lateral (
-                select count(*) as waiting, min(queued_at) as oldest from (
-                    select queued_at from fairline.webhook_delivery d
-                    where d.endpoint = r.endpoint and d.state = 0 limit $2) d) c";
         let counting = self.shards.iter().map(|shard| async move {
-            let count = query(count).bind(endpoints).bind(WAITING_MAX as i64);
+            let count = query(BACKLOG).bind(endpoints).bind(WAITING_MAX as i64);
             let rows = shard.lister.fetch(count).await?;
             let now = shard.clock.now();
             let read = |row: &PgRow| {
@@ -260,21 +292,40 @@ impl WebhookStore for Postgres {
         Ok(sums.into_values().collect())
     }
 
-    async fn purge(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused> {
-        let endpoints = self.endpoints().await?.into_iter();
-        let endpoints: Vec<String> = endpoints.map(|endpoint| endpoint.id).collect();
-        let delete = "with gone as (delete from fairline.webhook_delivery where number in (
-                select number from fairline.webhook_delivery
-                where state = 1 and done_at < $1 or state = 2 and done_at < $2 or endpoint <> all ($3)
-                limit $4) returning 1)
-            select count(*) from gone";
+    async fn purge_done(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused> {
         let delete = |now: Time| {
-            let delete = query(delete).bind(now.0 - made_kept_ms);
-            let delete = delete.bind(now.0 - failed_kept_ms);
-            delete.bind(endpoints.clone()).bind(PURGE_MAX)
+            let delete = query(DONE).bind(now.0 - made_kept_ms);
+            delete.bind(now.0 - failed_kept_ms).bind(PURGE_MAX)
         };
-        let rows = self.fetch_each(delete).await?;
+        let rows = self.fetch_deliveries(delete).await?;
         Ok(rows.iter().any(|row| row.get::<i64, _>(0) == PURGE_MAX))
+    }
+
+    async fn purge_removed(&self) -> Result<bool, Refused> {
+        let rows = self
+            .fetch_deliveries(|_| query(NAMED).bind(NAMED_MAX))
+            .await?;
+        let named: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
+        // Read after the deliveries: an endpoint that was added before one of them is among these.
+        let known = self.endpoints().await?;
+        let is_known = |id: &String| known.iter().any(|endpoint| endpoint.id == *id);
+        let removed: Vec<String> = named.into_iter().filter(|id| !is_known(id)).collect();
+        if removed.is_empty() {
+            return Ok(false);
+        }
+        let delete = |_: Time| query(REMOVED).bind(removed.clone()).bind(PURGE_MAX);
+        let rows = self.fetch_deliveries(delete).await?;
+        Ok(rows.iter().any(|row| row.get::<i64, _>(0) > 0))
+    }
+}
+
+impl Postgres {
+    /// Executes the same statement on every database, at the time of each.
+    async fn fetch_deliveries<'q>(
+        &self,
+        query: impl Fn(Time) -> Statement<'q>,
+    ) -> Result<Vec<PgRow>, Refused> {
+        self.fetch_each_by(|shard| &shard.webhooks, query).await
     }
 }
 

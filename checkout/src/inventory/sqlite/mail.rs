@@ -32,15 +32,8 @@ impl MailQueue for Sqlite {
         position: i64,
         mails: Vec<NewMail>,
     ) -> Result<bool, Refused> {
-        let consumer = consumer.to_owned();
-        self.step(move |store, now| {
-            store.write()?;
-            for mail in &mails {
-                store.insert_mail(mail, now)?;
-            }
-            store.acknowledge(&consumer, position, now)
-        })
-        .await
+        self.insert_with_place(consumer, position, mails, Store::insert_mail)
+            .await
     }
 
     async fn add(&self, mail: NewMail) -> Result<(), Refused> {

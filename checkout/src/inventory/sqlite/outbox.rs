@@ -142,6 +142,28 @@ impl Outbox for Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Adds rows that follow from events, and records that the consumer has had all of them up to a
+    /// position, in one transaction.
+    pub(super) async fn insert_with_place<T: Send + 'static>(
+        &self,
+        consumer: &str,
+        position: i64,
+        rows: Vec<T>,
+        insert: fn(&mut Store, &T, Time) -> rusqlite::Result<()>,
+    ) -> Result<bool, Refused> {
+        let consumer = consumer.to_owned();
+        self.step(move |store, now| {
+            store.write()?;
+            for row in &rows {
+                insert(store, row, now)?;
+            }
+            store.acknowledge(&consumer, position, now)
+        })
+        .await
+    }
+}
+
 impl Store {
     /// Writes that a consumer is there, and returns the position that it has acknowledged.
     fn see_consumer(&mut self, consumer: &str, now: Time) -> Step<i64> {

@@ -21,6 +21,21 @@ const CLAIM: &str = "update webhook_delivery set attempts = attempts + 1, next_a
     where number = ?1 and state = 0 and next_at <= ?3
     returning number, endpoint, id, body, attempts, queued_at";
 
+const DONE: &str = "select number from webhook_delivery where state = ?1 and done_at < ?2 limit ?3";
+
+/// Finds the endpoints of deliveries by one step in an index for each, and the deliveries to those
+/// that are gone.
+const REMOVED: &str = "with recursive named (id) as (
+        select min(endpoint) from webhook_delivery
+        union all select (select min(d.endpoint) from webhook_delivery d where d.endpoint > n.id)
+            from named n where n.id is not null)
+    select d.number from named n cross join webhook_delivery d on d.endpoint = n.id
+    where n.id not in (select id from webhook_endpoint) limit ?1";
+
+/// Counts by the index of deliveries that wait, which has their times.
+const BACKLOG: &str = "select count(*), min(queued_at) from (select queued_at from webhook_delivery
+    where endpoint = ?1 and state = 0 order by queued_at limit ?2)";
+
 #[async_trait]
 impl WebhookStore for Sqlite {
     async fn endpoints(&self) -> Result<Vec<WebhookEndpoint>, Refused> {
@@ -93,22 +108,29 @@ impl WebhookStore for Sqlite {
         .await
     }
 
-    async fn note_endpoint(&self, endpoint: &str, note: &EndpointNote) -> Result<bool, Refused> {
-        let (id, note) = (endpoint.to_owned(), note.clone());
+    async fn note_endpoint(
+        &self,
+        endpoint: &WebhookEndpoint,
+        note: &EndpointNote,
+    ) -> Result<bool, Refused> {
+        let (id, version, note) = (endpoint.id.clone(), endpoint.version, note.clone());
         self.step(move |store, now| {
             store.write()?;
             let rows = match &note {
                 EndpointNote::Succeeded => store.db.execute(
-                    "update webhook_endpoint set failing_since = null where id = ?1 and failing_since is not null",
-                    [&id],
+                    "update webhook_endpoint set failing_since = null
+                    where id = ?1 and version = ?2 and failing_since is not null",
+                    params![id, version],
                 )?,
                 EndpointNote::Failed => store.db.execute(
-                    "update webhook_endpoint set failing_since = ?2 where id = ?1 and failing_since is null",
-                    params![id, now.0],
+                    "update webhook_endpoint set failing_since = ?3
+                    where id = ?1 and version = ?2 and failing_since is null",
+                    params![id, version, now.0],
                 )?,
                 EndpointNote::Disabled(reason) => store.db.execute(
-                    "update webhook_endpoint set state = 2, version = version + 1, reason = ?2 where id = ?1 and state = 0",
-                    params![id, reason],
+                    "update webhook_endpoint set state = 2, version = version + 1, reason = ?3
+                    where id = ?1 and version = ?2 and state = 0",
+                    params![id, version, reason],
                 )?,
             };
             Ok(Ok(rows > 0))
@@ -124,15 +146,8 @@ impl WebhookStore for Sqlite {
         position: i64,
         deliveries: Vec<NewDelivery>,
     ) -> Result<bool, Refused> {
-        let consumer = consumer.to_owned();
-        self.step(move |store, now| {
-            store.write()?;
-            for delivery in &deliveries {
-                store.insert_delivery(delivery, now)?;
-            }
-            store.acknowledge(&consumer, position, now)
-        })
-        .await
+        self.insert_with_place(consumer, position, deliveries, Store::insert_delivery)
+            .await
     }
 
     async fn add_delivery(&self, delivery: NewDelivery) -> Result<(), Refused> {
@@ -229,10 +244,7 @@ impl WebhookStore for Sqlite {
     async fn backlog(&self, endpoints: &[String]) -> Result<Vec<EndpointBacklog>, Refused> {
         let (endpoints, now) = (endpoints.to_vec(), self.clock.now());
         self.look(move |file| {
-            let mut count = file.prepare(
-                "select count(*), min(queued_at) from (select queued_at from webhook_delivery
-                where endpoint = ?1 and state = 0 limit ?2)",
-            )?;
+            let mut count = file.prepare(BACKLOG)?;
             let counted = endpoints.into_iter().map(|endpoint| {
                 count.query_row(params![endpoint, WAITING_MAX as i64], |row| {
                     let oldest: Option<i64> = row.get(1)?;
@@ -249,28 +261,44 @@ impl WebhookStore for Sqlite {
         .await
     }
 
-    async fn purge(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused> {
+    async fn purge_done(&self, made_kept_ms: i64, failed_kept_ms: i64) -> Result<bool, Refused> {
         let now = self.clock.now();
-        let old = self.look(move |file| {
-            let mut query = file.prepare(
-                "select number from webhook_delivery where state = 1 and done_at < ?1
-                    or state = 2 and done_at < ?2
-                    or endpoint not in (select id from webhook_endpoint) limit ?3",
-            )?;
-            let before = params![now.0 - made_kept_ms, now.0 - failed_kept_ms, PURGE_MAX];
-            let rows = query.query_map(before, |row| row.get(0))?;
-            rows.collect::<rusqlite::Result<Vec<i64>>>()
+        let before = [now.0 - made_kept_ms, now.0 - failed_kept_ms];
+        let done = self.look(move |file| {
+            let mut numbers = Vec::new();
+            for (state, before) in [DELIVERED, FAILED].into_iter().zip(before) {
+                let mut query = file.prepare(DONE)?;
+                let rows = query.query_map(params![state, before, PURGE_MAX], |row| row.get(0))?;
+                numbers.extend(rows.collect::<rusqlite::Result<Vec<i64>>>()?);
+            }
+            Ok(numbers)
         });
-        let old = old.await?;
-        if old.is_empty() {
+        self.delete_deliveries(done.await?).await
+    }
+
+    async fn purge_removed(&self) -> Result<bool, Refused> {
+        let removed = self.look(|file| {
+            let mut query = file.prepare(REMOVED)?;
+            let rows = query.query_map([PURGE_MAX], |row| row.get(0))?;
+            rows.collect()
+        });
+        self.delete_deliveries(removed.await?).await
+    }
+}
+
+impl Sqlite {
+    /// Deletes deliveries, at most `PURGE_MAX` of them. Returns whether there were so many.
+    async fn delete_deliveries(&self, mut numbers: Vec<i64>) -> Result<bool, Refused> {
+        if numbers.is_empty() {
             return Ok(false);
         }
+        numbers.truncate(PURGE_MAX as usize);
         self.step(move |store, _| {
             store.write()?;
             let delete =
                 "delete from webhook_delivery where number in (select value from json_each(?1))";
-            store.db.execute(delete, [json(&old)])?;
-            Ok(Ok(old.len() as i64 == PURGE_MAX))
+            store.db.execute(delete, [json(&numbers)])?;
+            Ok(Ok(numbers.len() as i64 == PURGE_MAX))
         })
         .await
     }
@@ -355,4 +383,45 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
         status: row.get(8)?,
         answer: row.get(9)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::{Connection, params_from_iter};
+    use shared::time::Clock;
+
+    /// Returns how SQLite executes a statement.
+    fn plan(file: &Connection, statement: &str) -> String {
+        let mut explain = file
+            .prepare(&format!("explain query plan {statement}"))
+            .unwrap();
+        let values = params_from_iter(vec![0; explain.parameter_count()]);
+        let steps = explain.query_map(values, |row| row.get::<_, String>(3));
+        let steps: rusqlite::Result<Vec<String>> = steps.unwrap().collect();
+        steps.unwrap().join("; ")
+    }
+
+    #[test]
+    fn purges_and_figures_read_no_delivery_beside_those_that_they_are_about() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inventory.sqlite");
+        drop(Sqlite::open(&path, Clock::manual(Time(900))).unwrap());
+        let file = Connection::open(&path).unwrap();
+        for (statement, index) in [
+            (DONE, "webhook_delivery_done (state=? AND done_at<?)"),
+            (REMOVED, "(endpoint=?)"),
+            (
+                BACKLOG,
+                "COVERING INDEX webhook_delivery_waiting (endpoint=?)",
+            ),
+        ] {
+            let plan = plan(&file, statement);
+            assert!(plan.contains(index), "{plan}");
+            assert!(
+                !plan.contains("SCAN d") && !plan.contains("SCAN webhook_delivery"),
+                "{plan}"
+            );
+        }
+    }
 }
