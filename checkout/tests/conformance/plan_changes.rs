@@ -340,6 +340,40 @@ async fn what_keeps_its_place_is_not_written_again() {
 }
 
 #[tokio::test]
+async fn seats_go_out_of_the_sale_and_into_it_while_others_are_sold() {
+    let hall = |front: &[u32], kept: [&[u32]; 3]| {
+        let [low, middle, high] = kept;
+        let rows = [
+            ("Z", front, "stalls"),
+            ("A", FEW, "stalls"),
+            ("B", low, "stalls"),
+            ("B", middle, "kept"),
+            ("B", high, "stalls"),
+        ];
+        plan(&rows, r#"{"stalls": 4500, "kept": null}"#)
+    };
+    for mut bench in halls().await {
+        bench.set_plan(hall(&[], [&[], &[1, 2], &[3, 4]])).await;
+        bench.buy(&bench.fan(1).await, &["A-1"]).await;
+        let blocked = vec!["A-2".to_owned()];
+        let blocked = bench.seats.block(&bench.event, blocked, Block::Block, None);
+        blocked.await.unwrap();
+        // Once every seat keeps its place, and once none does.
+        for front in [&[][..], &[1, 2]] {
+            bench.change_plan(hall(front, [&[1], &[2, 3], &[4]])).await;
+            bench.reopen().await;
+            let available = 4 + front.len() as u32;
+            assert_eq!(bench.counts().await, [available, 0, 1, 3]);
+            let states = ["A-2", "B-1", "B-2", "B-3"].map(|seat| bench.state(seat));
+            let (free, blocked) = (SeatState::Available, SeatState::Blocked);
+            assert_eq!(states, [blocked, free, blocked, blocked]);
+            bench.change_plan(hall(&[], [&[], &[1, 2], &[3, 4]])).await;
+            assert_eq!(bench.counts().await, [4, 0, 1, 3]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refunded_seat_stays_so_when_it_was_removed_and_is_added_again() {
     for bench in halls().await {
         bench.set_plan(before()).await;
