@@ -182,8 +182,8 @@ impl EventState {
         labels.collect()
     }
 
-    /// Returns seats with their labels. Those of orders that are older than labels have none: the plan
-    /// has them, as it stays while seats are sold.
+    /// Returns seats with their labels. Those of orders that are older than labels have none, and get
+    /// the plan's: a seat that is sold keeps its label under a new plan.
     pub(super) fn labelled(&self, seats: &Arc<Vec<SeatPrice>>) -> Arc<Vec<SeatPrice>> {
         if seats.iter().all(|seat| !seat.label.is_empty()) {
             return seats.clone();

@@ -155,14 +155,13 @@ fn state_of(event_state: &EventState, row: &OrderRow, seat: &str) -> OrderSeatSt
     let place = plan.and_then(|plan| plan.layout.find(seat));
     let refunds = row.payments.iter().flat_map(|payment| &payment.refunds);
     let mut own = refunds.filter(|refund| place.is_some_and(|place| refund.seats.contains(&place)));
-    // A plan loses only seats that were given back.
-    if plan.is_some() && place.is_none() && row.state == OrderState::Confirmed {
-        return OrderSeatState::Refunded;
-    }
+    let has_ticket = row.tickets.iter().any(|ticket| Some(ticket.seat) == place);
     match (own.next().map(|refund| refund.is_done), row.state) {
         (Some(true), _) | (None, OrderState::Refunded) => OrderSeatState::Refunded,
         (Some(false), _) | (None, OrderState::Refunding) => OrderSeatState::Refunding,
-        (None, OrderState::Confirmed) => OrderSeatState::Sold,
+        (None, OrderState::Confirmed) if has_ticket => OrderSeatState::Sold,
+        // A plan loses only seats that were given back. One that it has again is no more the order's.
+        (None, OrderState::Confirmed) => OrderSeatState::Refunded,
         (None, OrderState::Expired | OrderState::Cancelled) => OrderSeatState::Released,
         (None, _) => OrderSeatState::Held,
     }

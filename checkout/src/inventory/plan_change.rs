@@ -4,8 +4,12 @@
 use super::layout::{Category, Layout};
 use super::model::{Refused, SeatState};
 use super::plan_difference::{MovedSeats, PlanDifference, Repriced, SeatGroup};
+use super::seat_map::SeatMap;
 use shared::crypto::{hex, sha256};
+use shared::group_commit::Unavailable;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::task::spawn_blocking;
 
 /// Largest number of faults that are listed; a last line counts the others.
 const FAULTS_MAX: usize = 100;
@@ -28,31 +32,37 @@ pub(super) struct PlanChange {
 /// Compares the plan of an event, with the states of its seats, with the one that is to replace it.
 ///
 /// # Errors
-/// All faults, up to a limit, each with its field and a sentence.
-fn compare(
+/// `Invalid` with all faults, up to a limit, each with its field and a sentence.
+pub(super) fn compare(
     before: &Layout,
     states: &[SeatState],
     after: &Layout,
-) -> Result<PlanChange, Vec<(String, String)>> {
+) -> Result<PlanChange, Refused> {
     let mut comparison = Comparison::new(before, after);
     for (at, state) in (0..).zip(states) {
         comparison.add(at, *state);
     }
-    comparison.finish()
+    comparison.finish().map_err(Refused::Invalid)
 }
 
-/// Returns the change from the plan of an event, with the states of its seats, to another one, if its
-/// difference is the one that was confirmed.
-pub(super) fn confirmed(
-    (before, states): (&Layout, &[SeatState]),
-    after: &Layout,
-    confirmation: &str,
+/// As `compare`, with the newest states of a seat map, on a thread that no sale waits for.
+pub(super) async fn compare_on_a_thread(
+    seat_map: &SeatMap,
+    after: Arc<Layout>,
 ) -> Result<PlanChange, Refused> {
-    let change = compare(before, states, after).map_err(Refused::Invalid)?;
-    if change.difference.confirmation != confirmation {
-        return Err(Refused::PlanDiffers(Box::new(change.difference)));
+    let (before, states) = (seat_map.layout.clone(), seat_map.newest_states());
+    let compared = spawn_blocking(move || compare(&before, &states, &after));
+    compared.await.map_err(|_| Unavailable)?
+}
+
+impl PlanChange {
+    /// Returns the change if its difference is the one that was confirmed.
+    pub(super) fn confirmed_by(self, confirmation: &str) -> Result<PlanChange, Refused> {
+        if self.difference.confirmation != confirmation {
+            return Err(Refused::PlanDiffers(Box::new(self.difference)));
+        }
+        Ok(self)
     }
-    Ok(change)
 }
 
 /// A comparison that is under way.

@@ -220,6 +220,11 @@ impl SeatMap {
         self.current.borrow().clone()
     }
 
+    /// Returns the states of all seats with the committed changes that the next version will contain.
+    pub(super) fn newest_states(&self) -> Vec<SeatState> {
+        self.pending.lock().states.clone()
+    }
+
     /// Returns a receiver that is notified of every new version.
     pub fn subscribe(&self) -> watch::Receiver<Arc<SeatMapVersion>> {
         self.current.subscribe()

@@ -7,6 +7,7 @@ use super::engine::{Engine, SWEEP_MAX, decide_with};
 use super::event_state::LinkKey;
 use super::layout::Layout;
 use super::model::*;
+use super::plan_change::compare_on_a_thread;
 use super::plan_difference::PlanDifference;
 use super::purchase::Purchase;
 use super::records::{Key, OrderState};
@@ -355,7 +356,8 @@ impl Inventory {
         .await
     }
 
-    /// Returns how a plan differs from the one that the event has, if it has one.
+    /// Returns how a plan differs from the one that the event has, if it has one, as far as this node
+    /// knows by now. No sale waits for it.
     ///
     /// # Errors
     /// `Invalid` with all faults of the change.
@@ -364,12 +366,11 @@ impl Inventory {
         event: &EventId,
         layout: &Layout,
     ) -> Result<Option<PlanDifference>, Refused> {
-        // No difference has an empty confirmation.
-        match self.change_seating(event, layout.clone(), "").await {
-            Err(Refused::PlanDiffers(difference)) => Ok(Some(*difference)),
-            Err(Refused::NoSuchEvent) | Ok(_) => Ok(None),
-            Err(refused) => Err(refused),
-        }
+        let Some(seat_map) = self.seat_map(event) else {
+            return Ok(None);
+        };
+        let change = compare_on_a_thread(&seat_map, Arc::new(layout.clone())).await?;
+        Ok(Some(change.difference))
     }
 
     /// Performs one bounded step of the work caused by time: releases lapsed holds and orders.

@@ -329,6 +329,15 @@ impl Bench {
         }
     }
 
+    /// Waits until a transaction in the database waits for a lock.
+    pub(crate) async fn until_one_waits(&self) {
+        let waiting = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        while self.by_hand(waiting).unwrap() == "0" {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) async fn admit_number(&self, visitor: u32) -> SessionKeys {
         let key: [u8; 32] = shared::crypto::random();
         let session = NewSession {

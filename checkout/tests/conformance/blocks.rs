@@ -38,6 +38,25 @@ impl Bench {
             .await
     }
 
+    async fn confirmation(&self, layout: layout::Layout) -> String {
+        let changed = self.seats.change_seating(&self.event, layout, "none").await;
+        let Err(Refused::PlanDiffers(difference)) = changed else {
+            panic!("{changed:?}");
+        };
+        difference.confirmation
+    }
+
+    /// Blocks a seat, puts another back, and lets a sale of a third one at the desk lapse.
+    async fn change_blocks(&self) {
+        self.block_for(&["st-B-1"], "House", "camera")
+            .await
+            .unwrap();
+        let back = ids(&["st-A-2"]);
+        let back = self.seats.block(&self.event, back, Block::Unblock, None);
+        back.await.unwrap();
+        self.sweep_after(120 + SLACK_SECONDS).await;
+    }
+
     /// Returns the blocked seats with their owners and reasons, published anew before.
     async fn blocks(&self) -> Vec<(String, String)> {
         self.show().await;
@@ -53,6 +72,18 @@ impl Bench {
 
 fn block(seat: &str, note: &str) -> (String, String) {
     (seat.to_owned(), note.to_owned())
+}
+
+/// A section of three seats.
+const FRONT: &str = r#"{"id": "fr", "category": "stalls", "rows": 1, "seats_per_row": 3},"#;
+
+/// Returns the hall without its area, with these sections in front.
+fn plan(front: &str) -> layout::Layout {
+    let plan = format!(
+        r#"{{"categories": [{{"id": "stalls", "name": "Stalls", "price": 4500}}],
+            "sections": [{front}{{"id": "st", "category": "stalls", "rows": 2, "seats_per_row": 6}}]}}"#
+    );
+    layout::parse(plan.as_bytes()).unwrap()
 }
 
 #[tokio::test]
@@ -100,15 +131,7 @@ async fn notes_stay_with_their_seats_under_a_new_plan_in_use_or_not() {
             .block_for(&["st-A-1", "st-B-1"], "Promoter", "guests")
             .await
             .unwrap();
-        let plan = |rows: &str| {
-            let plan = format!(
-                r#"{{"categories": [{{"id": "stalls", "name": "Stalls", "price": 4500}}],
-                    "sections": [{rows}{{"id": "st", "category": "stalls", "rows": 2, "seats_per_row": 6}}]}}"#
-            );
-            layout::parse(plan.as_bytes()).unwrap()
-        };
-        let front = r#"{"id": "fr", "category": "stalls", "rows": 1, "seats_per_row": 3},"#;
-        let set = bench.seats.set_seating(&bench.event, plan(front));
+        let set = bench.seats.set_seating(&bench.event, plan(FRONT));
         set.await.unwrap();
         let both = [
             block("st-A-1", "Promoter: guests"),
@@ -116,19 +139,65 @@ async fn notes_stay_with_their_seats_under_a_new_plan_in_use_or_not() {
         ];
         assert_eq!(bench.blocks().await, both);
         bench.buy(&bench.fan(1).await, &["st-A-2"]).await;
-        let change = bench
-            .seats
-            .change_seating(&bench.event, plan(""), "none")
-            .await;
-        let Err(Refused::PlanDiffers(difference)) = change else {
-            panic!("{change:?}");
-        };
+        let confirmation = bench.confirmation(plan("")).await;
         let changed = bench
             .seats
-            .change_seating(&bench.event, plan(""), &difference.confirmation);
+            .change_seating(&bench.event, plan(""), &confirmation);
         changed.await.unwrap();
         assert_eq!(bench.blocks().await, both);
         assert_eq!(bench.counts().await, [9, 0, 1, 2]);
+    }
+}
+
+#[tokio::test]
+async fn blocks_that_change_while_a_new_plan_waits_for_its_turn_are_those_of_its_turn() {
+    // In SQLite nothing happens between.
+    for is_in_use in [false, true] {
+        for bench in halls().await.into_iter().skip(1) {
+            let set = bench.seats.set_seating(&bench.event, plan(""));
+            set.await.unwrap();
+            bench
+                .block_for(&["st-A-1", "st-A-2"], "Promoter", "guests")
+                .await
+                .unwrap();
+            if is_in_use {
+                bench.buy(&bench.fan(1).await, &["st-A-3"]).await;
+            }
+            let desk = bench.admit(9, "desk, blocked seats sale").await.unwrap();
+            let wish = Wish::Blocked(ids(&["st-A-1"]));
+            bench.hold(&desk, wish).await.unwrap();
+            let confirmation = bench.confirmation(plan(FRONT)).await;
+            let mut other = bench.connect().await;
+            other
+                .run("begin; select from fairline.event for update")
+                .await;
+            let changing = async {
+                let (seats, event) = (&bench.seats, &bench.event);
+                match is_in_use {
+                    true => {
+                        seats
+                            .change_seating(event, plan(FRONT), &confirmation)
+                            .await
+                    }
+                    false => seats.set_seating(event, plan(FRONT)).await,
+                }
+            };
+            tokio::pin!(changing);
+            tokio::select! {
+                changed = &mut changing => panic!("it did not wait: {changed:?}"),
+                () = bench.until_one_waits() => {}
+            }
+            bench.change_blocks().await;
+            other.run("commit").await;
+            changing.await.unwrap();
+            let expected = [
+                block("st-A-1", "Promoter: guests"),
+                block("st-B-1", "House: camera"),
+            ];
+            assert_eq!(bench.blocks().await, expected, "{is_in_use}");
+            let sold = u32::from(is_in_use);
+            assert_eq!(bench.counts().await, [13 - sold, 0, sold, 2]);
+        }
     }
 }
 

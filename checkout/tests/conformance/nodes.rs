@@ -281,6 +281,40 @@ async fn a_schema_of_another_version_is_refused() {
 }
 
 #[tokio::test]
+async fn what_was_decided_by_rules_of_before_is_decided_again_also_when_it_is_written_by_itself() {
+    for (here, _) in pairs().await {
+        let (ada, ben) = (here.fan(1).await, here.fan(2).await);
+        // The first hold of a batch waits, and cannot be written.
+        let refuse = "create function public.refuse() returns trigger language plpgsql as
+                $$ begin perform pg_advisory_xact_lock(1); raise exception 'not this one'; end $$;
+            create trigger refuse before insert on fairline.hold for each row
+                when (new.visitor = '00000000-0000-0000-0000-000000000001') execute function public.refuse()";
+        here.by_hand(refuse).unwrap();
+        let mut other = here.connect().await;
+        other.run("begin; select pg_advisory_xact_lock(1)").await;
+        let holds = async {
+            tokio::join!(
+                here.hold(&ada, named(&["st-A-1", "st-A-2"])),
+                here.hold(&ben, named(&["st-A-3", "st-A-4"]))
+            )
+        };
+        tokio::pin!(holds);
+        tokio::select! {
+            _ = &mut holds => panic!("they did not wait"),
+            () = here.until_one_waits() => {}
+        }
+        other
+            .run(
+                "update fairline.event set config = config + 1,
+                rules = jsonb_set(rules::jsonb, '{max_seats_per_visitor}', '1')::text; commit",
+            )
+            .await;
+        let (_, late) = holds.await;
+        assert_eq!(late, Err(Refused::TooManySeats(1)));
+    }
+}
+
+#[tokio::test]
 async fn a_change_that_is_written_by_itself_is_shown_with_the_next_version() {
     for (here, there) in pairs().await {
         let (ada, ben) = (here.fan(1).await, here.fan(2).await);

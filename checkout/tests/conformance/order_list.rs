@@ -2,6 +2,7 @@
 
 use crate::bench::*;
 use checkout::inventory::{Buyer, OrderList, OrderPage, OrderSearch, Refused};
+use shared::group_commit::Unavailable;
 use std::collections::BTreeSet;
 
 impl Bench {
@@ -139,4 +140,15 @@ async fn a_mistyped_buyer_is_corrected_for_the_fan_too_and_one_who_was_erased_st
             .change_buyer(&bench.event, "ord_0", Buyer::clone);
         assert_eq!(unknown.await, Err(Refused::NoSuchOrder));
     }
+}
+
+#[tokio::test]
+async fn orders_that_were_read_under_another_plan_are_not_shown_under_this_one() {
+    // On Postgres the plan of then is loaded.
+    let bench = halls().await.remove(0);
+    bench.buy(&bench.fan(1).await, &["st-A-1"]).await;
+    bench.change_store("", "update event set plan_version = plan_version + 1");
+    let page = OrderPage::newest(10);
+    let refused = bench.seats.orders(&bench.event, &page).await;
+    assert_eq!(refused, Err(Unavailable.into()));
 }

@@ -5,6 +5,7 @@ use checkout::inventory::{
     Block, Hold, Order, OrderPage, OrderSeatState, PlanDifference, Refused, SeatState, Verdict,
     layout,
 };
+use shared::group_commit::Unavailable;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -282,6 +283,128 @@ async fn another_node_goes_on_by_the_new_plan() {
         assert_eq!(other.counts().await, [16, 0, 1, 0]);
         assert_eq!(other.state("A-5"), SeatState::Booked);
         assert_eq!(tickets(&one.newest_orders().await[0]), [ticket("A-5")]);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_stays_as_it_is_while_its_event_moves_to_another_database() {
+    for bench in halls().await.into_iter().skip(1) {
+        bench.set_plan(before()).await;
+        let shown = bench.difference(after()).await;
+        bench
+            .by_hand("update fairline.event set is_moving = true")
+            .unwrap();
+        let refused = bench
+            .seats
+            .change_seating(&bench.event, after(), &shown.confirmation)
+            .await;
+        assert_eq!(refused, Err(Unavailable.into()));
+        let refused = bench.seats.set_seating(&bench.event, after()).await;
+        assert_eq!(refused, Err(Unavailable.into()));
+        bench
+            .by_hand("update fairline.event set is_moving = false")
+            .unwrap();
+        bench.change_plan(after()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_keeps_its_place_is_not_written_again() {
+    let rows = [
+        ("A", SIX, "stalls"),
+        ("B", SIX, "stalls"),
+        ("C", FEW, "floor"),
+        ("D", FEW, "floor"),
+    ];
+    for bench in halls().await.into_iter().skip(1) {
+        bench.set_plan(before()).await;
+        bench.buy(&bench.fan(1).await, &["A-1", "C-1"]).await;
+        let ada = bench.fan(2).await;
+        let hold = bench.hold(&ada, named(&["B-1"])).await.unwrap();
+        let blocked = vec!["B-2".to_owned()];
+        let blocked = bench.seats.block(&bench.event, blocked, Block::Block, None);
+        blocked.await.unwrap();
+        let written = |table: &str| {
+            let select = format!(
+                "select string_agg(xmin::text, ' ' order by seat) from fairline.{table} where seat < 16"
+            );
+            bench.by_hand(&select).unwrap()
+        };
+        let rows_before = ["seat", "ticket"].map(written);
+        let dearer = plan(&rows, r#"{"stalls": 5000, "floor": 2000}"#);
+        bench.change_plan(dearer).await;
+        assert_eq!(["seat", "ticket"].map(written), rows_before);
+        assert_eq!(bench.counts().await, [16, 1, 2, 1]);
+        assert_eq!(bench.show_hold(&ada, &hold).await.total, hold.total);
+    }
+}
+
+#[tokio::test]
+async fn seats_go_out_of_the_sale_and_into_it_while_others_are_sold() {
+    let hall = |front: &[u32], kept: [&[u32]; 3]| {
+        let [low, middle, high] = kept;
+        let rows = [
+            ("Z", front, "stalls"),
+            ("A", FEW, "stalls"),
+            ("B", low, "stalls"),
+            ("B", middle, "kept"),
+            ("B", high, "stalls"),
+        ];
+        plan(&rows, r#"{"stalls": 4500, "kept": null}"#)
+    };
+    for mut bench in halls().await {
+        bench.set_plan(hall(&[], [&[], &[1, 2], &[3, 4]])).await;
+        bench.buy(&bench.fan(1).await, &["A-1"]).await;
+        let blocked = vec!["A-2".to_owned()];
+        let blocked = bench.seats.block(&bench.event, blocked, Block::Block, None);
+        blocked.await.unwrap();
+        // Once every seat keeps its place, and once none does.
+        for front in [&[][..], &[1, 2]] {
+            bench.change_plan(hall(front, [&[1], &[2, 3], &[4]])).await;
+            bench.reopen().await;
+            let available = 4 + front.len() as u32;
+            assert_eq!(bench.counts().await, [available, 0, 1, 3]);
+            let states = ["A-2", "B-1", "B-2", "B-3"].map(|seat| bench.state(seat));
+            let (free, blocked) = (SeatState::Available, SeatState::Blocked);
+            assert_eq!(states, [blocked, free, blocked, blocked]);
+            bench.change_plan(hall(&[], [&[], &[1, 2], &[3, 4]])).await;
+            assert_eq!(bench.counts().await, [4, 0, 1, 3]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refunded_seat_stays_so_when_it_was_removed_and_is_added_again() {
+    for bench in halls().await {
+        bench.set_plan(before()).await;
+        let order = bench.buy(&bench.fan(1).await, &["A-5", "A-6"]).await;
+        bench.refund(&order, Some(&["A-6"])).await;
+        for next in [after(), before()] {
+            bench.change_plan(next).await;
+            bench.show().await;
+        }
+        bench.buy(&bench.fan(2).await, &["A-6"]).await;
+        let details = bench.seats.order_details(&bench.event, &order.id).await;
+        let states = details.unwrap().seats;
+        let states: Vec<OrderSeatState> = states.iter().map(|seat| seat.state).collect();
+        assert_eq!(states, [OrderSeatState::Sold, OrderSeatState::Refunded]);
+    }
+}
+
+#[tokio::test]
+async fn a_difference_is_told_without_the_database() {
+    for bench in halls().await.into_iter().skip(1) {
+        bench.set_plan(before()).await;
+        let shown = bench.difference(after()).await;
+        let mut other = bench.connect().await;
+        other.run("begin; lock fairline.event").await;
+        let layout = after();
+        let told = tokio::select! {
+            told = bench.seats.plan_difference(&bench.event, &layout) => told.unwrap(),
+            () = bench.until_one_waits() => panic!("it asks the database"),
+        };
+        assert_eq!(told, Some(shown));
+        other.run("rollback").await;
     }
 }
 

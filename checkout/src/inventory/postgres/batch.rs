@@ -15,6 +15,8 @@ pub(super) struct DecidedChanges {
 pub(super) struct InFlight {
     pub(super) commands: Vec<Box<Command>>,
     pub(super) visitors: Vec<VisitorId>,
+    /// Configuration number on which they were decided.
+    pub(super) config: i64,
     /// Index of the event's connection that the batch uses.
     pub(super) connection: usize,
 }

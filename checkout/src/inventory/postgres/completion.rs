@@ -28,6 +28,7 @@ impl Writer {
         let InFlight {
             mut commands,
             visitors,
+            config,
             ..
         } = batch;
         for visitor in &visitors {
@@ -58,7 +59,6 @@ impl Writer {
                 }
                 // One of the requests cannot be written. Each is tried by itself, so that only that
                 // one is refused.
-                let config = self.shard.config_of(&self.handle.event).await;
                 for (mut command, content) in commands.into_iter().zip(contents) {
                     let one = [content];
                     let header = self.header(config);

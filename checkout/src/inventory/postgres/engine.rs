@@ -103,7 +103,8 @@ impl Engine for Postgres {
         layout: Layout,
         confirmation: &str,
     ) -> Result<u32, Refused> {
-        self.change_plan(event, &layout, confirmation).await
+        self.change_plan(event, Arc::new(layout), confirmation)
+            .await
     }
 
     async fn rules(&self, event: &EventId) -> Result<Rules, Refused> {

@@ -9,30 +9,32 @@ use crate::inventory::commands::json;
 use crate::inventory::engine::Engine as _;
 use crate::inventory::model::*;
 use crate::inventory::outbox::{EventType, OutboxEntry, about_event, about_rules};
-use crate::inventory::plan_change::{PlanChange, confirmed};
+use crate::inventory::plan_change::{PlanChange, compare_on_a_thread};
 use crate::inventory::rules::{Rules, RulesPatch};
-use crate::inventory::seat_map::{SeatMap, blocked_by_hand};
+use crate::inventory::seat_map::SeatMap;
 use shared::group_commit::Unavailable;
 use shared::ids::EventId;
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, query};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Largest number of attempts to change rules that others change at the same time.
 const RULES_TRIES_MAX: usize = 10;
-/// Largest number of attempts to change a plan while seats are sold.
+/// Largest number of attempts to replace a plan that others change, or whose seats are sold, at the
+/// same time.
 const PLAN_TRIES_MAX: usize = 5;
 
 /// Sets a plan. The first event is that of an event's first plan, the second that of any other.
-const SET_PLAN: &str = "with done as materialized (select fairline.set_plan($1, $2, $3, $4, $5) as version)
+const SET_PLAN: &str = "with done as materialized (select fairline.set_plan($1, $2, $3, $4, $5, $6, $7, $8) as version)
     select version, case when version > 0 then fairline.write_outbox(
-        $1, array[case when version = 1 then 1 else 0 end], $6, $7, $8, $9, $10, $11, $12, $13) end from done";
+        $1, array[case when version = 1 then 1 else 0 end], $9, $10, $11, $12, $13, $14, $15, $16) end from done";
 
 /// Replaces a plan in use, with the event that tells of it.
 const CHANGE_PLAN: &str = "with done as materialized (
-        select fairline.change_plan($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) as version)
+        select fairline.change_plan($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) as version)
     select version, case when version > 0 then fairline.write_outbox(
-        $1, '{}', $16, $17, $18, $19, $20, $21, $22, $23) end from done";
+        $1, '{}', $17, $18, $19, $20, $21, $22, $23, $24) end from done";
 
 /// Sets rules. Nothing is told of an event that has no plan yet.
 const SET_RULES: &str = "with done as materialized (select fairline.set_rules($1, $2, $3, $4) as is_set)
@@ -49,16 +51,16 @@ impl Postgres {
         event: &EventId,
         layout: &Layout,
     ) -> Result<u32, Refused> {
-        let mut version = self.set_plan(event, layout).await?;
-        if version.is_none() {
-            // Another node removed the event that this one still knew.
-            self.forget(event);
-            version = self.set_plan(event, layout).await?;
+        for _ in 0..PLAN_TRIES_MAX {
+            if let Some(version) = self.set_plan(event, layout).await? {
+                return Ok(version);
+            }
         }
-        version.ok_or_else(|| Unavailable.into())
+        Err(Unavailable.into())
     }
 
-    /// Sets a plan and returns its version, or `None` if the event is gone.
+    /// Sets a plan and returns its version, or `None` if the event is gone, is being moved, or has
+    /// another plan by now.
     async fn set_plan(&self, event: &EventId, layout: &Layout) -> Result<Option<u32>, Refused> {
         let handle = self.make(event).await?;
         let stored = self.stored_rules(event).await?;
@@ -68,13 +70,21 @@ impl Postgres {
         let told = [EventType::EventPublished, EventType::EventChanged]
             .map(|event_type| about_event(event_type, event, offer, now));
         let columns = OutboxColumns::of(&told);
-        let (blocked, places) = self.blocked_after(&handle, layout).await?;
+        self.load_again(&handle).await?;
+        let map = self.seat_map(event);
+        let before = map.as_ref().map(|map| &map.layout);
+        let places = before.map(|before| before.places_in(layout));
         let set = query(SET_PLAN)
             .bind(event.as_str())
+            .bind(map.as_ref().map_or(0, |map| map.layout_version as i32))
+            .bind(before.map(|before| &before.plan))
             .bind(&layout.plan)
             .bind(layout.seats.len() as i32)
-            .bind(blocked)
-            .bind(places);
+            .bind(numbers(layout.blocked()))
+            .bind(numbers(places.into_iter().flatten()))
+            .bind(numbers(
+                before.into_iter().flat_map(|before| before.blocked()),
+            ));
         let row = handle.shard.slow.fetch_optional(columns.bind(set)).await?;
         match row.and_then(|row| row.get::<Option<i32>, _>(0)) {
             None => Err(Refused::InUse),
@@ -91,19 +101,20 @@ impl Postgres {
     pub(super) async fn change_plan(
         &self,
         event: &EventId,
-        layout: &Layout,
+        layout: Arc<Layout>,
         confirmation: &str,
     ) -> Result<u32, Refused> {
         for _ in 0..PLAN_TRIES_MAX {
             let handle = self.handle(event).await?.ok_or(Refused::NoSuchEvent)?;
             self.load_again(&handle).await?;
             let map = self.seat_map(event).ok_or(Refused::NoSuchEvent)?;
-            let now = map.current();
-            let change = confirmed((&map.layout, &now.states), layout, confirmation)?;
+            let change = compare_on_a_thread(&map, layout.clone()).await?;
+            let change = change.confirmed_by(confirmation)?;
             let version = self
-                .write_plan_change(&handle, (&map, &now.states), layout, &change)
+                .write_plan_change(&handle, &map, &layout, change)
                 .await?;
-            // Otherwise something was sold, or another request changed the plan or the rules.
+            // Otherwise something was sold, another request changed the plan or the rules, or the event
+            // is being moved.
             if version > 0 {
                 self.load_again(&handle).await?;
                 return Ok(version as u32);
@@ -116,9 +127,9 @@ impl Postgres {
     async fn write_plan_change(
         &self,
         handle: &EventHandle,
-        (map, states): (&SeatMap, &[SeatState]),
+        map: &SeatMap,
         layout: &Layout,
-        change: &PlanChange,
+        change: PlanChange,
     ) -> Result<i32, Refused> {
         let offer = Some((map.currency, Some(layout)));
         let now = handle.shard.clock.now();
@@ -129,7 +140,7 @@ impl Postgres {
             now,
         )];
         let columns = OutboxColumns::of(&told);
-        let (watched, sold): (Vec<u32>, Vec<bool>) = change.watched.iter().copied().unzip();
+        let (watched, sold): (Vec<u32>, Vec<bool>) = change.watched.into_iter().unzip();
         let before = &map.layout;
         let seats = before.seats.iter();
         // Arrays in SQL begin with 1.
@@ -138,18 +149,18 @@ impl Postgres {
         let ids: Vec<&str> = of_all.clone().map(|category| &*category.id).collect();
         let names: Vec<&str> = of_all.clone().map(|category| &*category.name).collect();
         let prices: Vec<i64> = of_all.map(|category| category.price).collect();
-        let blocked = layout.blocked_with(blocked_by_hand(before, states));
         let set = query(CHANGE_PLAN)
             .bind(handle.event.as_str())
             .bind(map.layout_version as i32)
             .bind(&before.plan)
             .bind(&layout.plan)
             .bind(layout.seats.len() as i32)
-            .bind(numbers(&blocked))
-            .bind(numbers(&change.places))
-            .bind(numbers(&change.free))
-            .bind(numbers(&change.not_held))
-            .bind(numbers(&watched))
+            .bind(numbers(layout.blocked()))
+            .bind(numbers(change.places))
+            .bind(numbers(before.blocked()))
+            .bind(numbers(change.free))
+            .bind(numbers(change.not_held))
+            .bind(numbers(watched))
             .bind(sold)
             .bind(categories)
             .bind(ids)
@@ -157,24 +168,6 @@ impl Postgres {
             .bind(prices);
         let row = handle.shard.slow.fetch_optional(columns.bind(set)).await?;
         Ok(row.map_or(0, |row| row.get(0)))
-    }
-
-    /// Returns the seats that are blocked once a plan is set: those that it keeps out of the sale, and
-    /// those that an organiser blocked in the plan before; and for each seat of that its place then.
-    async fn blocked_after(
-        &self,
-        handle: &EventHandle,
-        layout: &Layout,
-    ) -> Result<(Vec<i32>, Vec<i32>), Refused> {
-        self.load_again(handle).await?;
-        let before = self.seat_map(&handle.event);
-        let before = before.as_ref().map(|map| (&map.layout, map.current()));
-        let by_hand = before
-            .as_ref()
-            .map(|(layout, now)| blocked_by_hand(layout, &now.states));
-        let blocked = layout.blocked_with(by_hand.into_iter().flatten());
-        let places = before.as_ref().map(|(before, _)| before.places_in(layout));
-        Ok((numbers(&blocked), numbers(&places.unwrap_or_default())))
     }
 
     /// Loads the event again, or the one of the same id that was created after it was removed.
@@ -259,6 +252,6 @@ impl Postgres {
 }
 
 /// Returns indices of seats as Postgres has them.
-fn numbers(seats: &[u32]) -> Vec<i32> {
-    seats.iter().map(|seat| *seat as i32).collect()
+fn numbers(seats: impl IntoIterator<Item = u32>) -> Vec<i32> {
+    seats.into_iter().map(|seat| seat as i32).collect()
 }

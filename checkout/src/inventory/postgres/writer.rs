@@ -323,7 +323,8 @@ impl Writer {
             let visitors = visitors.collect();
             let is_free = |at: &usize| self.in_flight.values().all(|batch| batch.connection != *at);
             let connection = (0..IN_FLIGHT_MAX).find(is_free).unwrap_or(0);
-            let header = self.header(self.cache.as_ref().map_or(0, |cache| cache.config));
+            let config = self.cache.as_ref().map_or(0, |cache| cache.config);
+            let header = self.header(config);
             let (shard, handle) = (self.shard.clone(), self.handle.clone());
             let mut spans = spans(&commands, "select fairline.apply");
             // A task of its own: the next batch is decided meanwhile, and a batch that is
@@ -343,6 +344,7 @@ impl Writer {
             let batch = InFlight {
                 commands,
                 visitors,
+                config,
                 connection,
             };
             self.in_flight.insert(sending.id(), batch);

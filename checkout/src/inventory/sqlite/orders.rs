@@ -10,7 +10,7 @@ use crate::inventory::order_page::OrderPage;
 use crate::inventory::personal::Personal;
 use crate::inventory::records::OrderRow;
 use crate::inventory::refund_sums::RefundSum;
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 use shared::ids::EventId;
 
 impl Sqlite {
@@ -20,9 +20,13 @@ impl Sqlite {
         page: &OrderPage,
     ) -> Result<Vec<Order>, Refused> {
         let (keys, own, page) = (self.keys.clone(), event.clone(), page.clone());
-        let rows: Vec<OrderRow> = self
+        let (rows, plan_version): (Vec<OrderRow>, u32) = self
             .look(move |file| {
-                let mut query = file.prepare(&format!(
+                // All of it is of one moment.
+                let transaction = file.unchecked_transaction()?;
+                let version = "select plan_version from event where event = ?1";
+                let version = transaction.query_row(version, [own.as_str()], |row| row.get(0));
+                let mut query = transaction.prepare(&format!(
                     "select {ORDER} from orders where event = ?1 and (?2 is null or (created_at, id) <
                          (select a.created_at, a.id from orders a where a.event = ?1 and a.id = ?2))
                          and (?3 is null or state = ?3)
@@ -33,9 +37,14 @@ impl Sqlite {
                     keys: &keys,
                     event: &own,
                 };
-                let completing = Completing { db: file, personal };
+                let completing = Completing {
+                    db: &transaction,
+                    personal,
+                };
                 let rows = query.query_map(from, read_order)?;
-                rows.map(|row| completing.complete(row?)).collect()
+                let rows = rows.map(|row| completing.complete(row?));
+                let rows = rows.collect::<rusqlite::Result<_>>()?;
+                Ok((rows, version.optional()?.unwrap_or(0)))
             })
             .await?;
         if rows.is_empty() {
@@ -43,6 +52,7 @@ impl Sqlite {
         }
         let subject = Subject::new(event, Target::Event);
         decide_with(self, subject, move |work| {
+            work.event_state.check_plan(plan_version)?;
             Ok(rows.iter().map(|row| work.event_state.show(row)).collect())
         })
         .await

@@ -9,7 +9,7 @@ use crate::inventory::layout::NOWHERE;
 use crate::inventory::model::*;
 use crate::inventory::outbox::EventType;
 use crate::inventory::payment_row::RefundRow;
-use crate::inventory::plan_change::confirmed;
+use crate::inventory::plan_change::compare;
 use crate::inventory::seat_map::blocked_by_hand;
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
@@ -30,7 +30,8 @@ impl Store {
             return Ok(Err(Refused::NoSuchEvent));
         };
         let states = &plan.states;
-        let change = match confirmed((&plan.layout, &states.seats), &layout, confirmation) {
+        let change = compare(&plan.layout, &states.seats, &layout);
+        let change = match change.and_then(|change| change.confirmed_by(confirmation)) {
             Ok(change) => change,
             Err(refused) => return Ok(Err(refused)),
         };
