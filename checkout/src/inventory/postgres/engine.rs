@@ -10,9 +10,7 @@ use crate::inventory::StoredBlocks;
 use crate::inventory::command::{Command, Subject};
 use crate::inventory::commands::Target;
 use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
-use crate::inventory::engine::{
-    Engine, LapsedVisitor, LateOrder, SWEEP_MAX, VOIDING_MS_MAX, decide_with,
-};
+use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX, decide_with};
 use crate::inventory::mail::MailQueue;
 use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
@@ -219,23 +217,7 @@ impl Engine for Postgres {
     }
 
     async fn late(&self) -> Result<Vec<LateOrder>, Refused> {
-        let select = "select o.event, o.id from fairline.orders o
-            where o.state in ('paying', 'declined', 'confirming') and o.pay_by <= $1
-                and not exists (select from fairline.payment p where p.event = o.event and p.order_id = o.id
-                    and (p.state = 'capturing' or p.state = 'voiding' and o.pay_by > $1 - $3))
-            order by o.pay_by limit $2";
-        let select = |now: Time| {
-            let select = query(select).bind(now.0).bind(SWEEP_MAX as i64);
-            select.bind(VOIDING_MS_MAX)
-        };
-        let rows = self.fetch_each(select).await?;
-        let read = |row: PgRow| {
-            Some(LateOrder {
-                event: EventId::parse(row.get(0)).ok()?,
-                id: row.get(1),
-            })
-        };
-        Ok(rows.into_iter().filter_map(read).collect())
+        self.late_orders().await
     }
 
     async fn due(&self) -> Result<Vec<DuePayment>, Refused> {

@@ -3,12 +3,14 @@
 use super::Postgres;
 use super::read::found_payment;
 use crate::inventory::engine::{
-    DUE_MAX, Engine as _, INBOX_SECONDS, PARKED_MAX, REVIEWS_MAX, SILENCE_MS, lease_ms,
+    DUE_MAX, Engine as _, INBOX_SECONDS, LateOrder, PARKED_MAX, REVIEWS_MAX, SILENCE_MS, SWEEP_MAX,
+    VOIDING_MS_MAX, lease_ms,
 };
 use crate::inventory::model::*;
 use crate::inventory::refund_sums::RefundSum;
 use shared::ids::EventId;
 use shared::time::Time;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, query};
 
 /// Columns of a payment, as JSON.
@@ -35,6 +37,27 @@ const TAKE: &str = "with settling as (
     returning row_to_json(p)::text";
 
 impl Postgres {
+    /// Returns orders whose time to pay is over.
+    pub(super) async fn late_orders(&self) -> Result<Vec<LateOrder>, Refused> {
+        let select = "select o.event, o.id from fairline.orders o
+            where o.state in ('paying', 'declined', 'confirming') and o.pay_by <= $1
+                and not exists (select from fairline.payment p where p.event = o.event and p.order_id = o.id
+                    and (p.state = 'capturing' or p.state = 'voiding' and o.pay_by > $1 - $3))
+            order by o.pay_by limit $2";
+        let select = |now: Time| {
+            let select = query(select).bind(now.0).bind(SWEEP_MAX as i64);
+            select.bind(VOIDING_MS_MAX)
+        };
+        let rows = self.fetch_each(select).await?;
+        let read = |row: PgRow| {
+            Some(LateOrder {
+                event: EventId::parse(row.get(0)).ok()?,
+                id: row.get(1),
+            })
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
     pub(super) async fn due_payments(&self) -> Result<Vec<DuePayment>, Refused> {
         let take = |now: Time| {
             let take = query(TAKE).bind(now.0).bind(SILENCE_MS).bind(DUE_MAX);
@@ -86,7 +109,7 @@ impl Postgres {
         let shard = self.shard_of(event).await?;
         let select = query(select).bind(event.as_str());
         let rows = shard.lists().fetch(select).await?;
-        let read = |row: &sqlx::postgres::PgRow| {
+        let read = |row: &PgRow| {
             let currency = Currency::parse(row.get(0)).unwrap_or(Currency::NONE);
             RefundSum::of(currency, row.get(1), row.get(2))
         };
@@ -143,7 +166,7 @@ impl Postgres {
             .bind(lease_ms(10))
             .bind(PARKED_MAX);
         let rows = self.shards[0].reader().fetch(take).await?;
-        let read = |row: &sqlx::postgres::PgRow| InboxEvent {
+        let read = |row: &PgRow| InboxEvent {
             id: row.get(0),
             reference: row.get(1),
             is_parked: true,
