@@ -412,13 +412,16 @@ async fn an_endpoint_that_is_added_during_a_purge_keeps_its_deliveries() {
 #[tokio::test]
 async fn a_sale_goes_on_while_all_statements_about_deliveries_wait() {
     for (bench, _) in pairs().await {
+        let ada = bench.fan(1).await;
+        let order = bench.buy(&ada, &["st-A-1"]).await;
         let mut client = locked(&bench).await;
         let rooms = [(ONE.to_owned(), 1)];
         let claims = (0..8).map(|_| bench.seats.webhooks().claim(&rooms, LEASE_MS));
         let sale = async {
             until_waiting(&bench, 2).await;
-            let ada = bench.fan(1).await;
-            bench.buy(&ada, &["st-A-1"]).await;
+            assert_eq!(bench.see(&ada, &order).await.id, order.id);
+            let ben = bench.fan(2).await;
+            bench.buy(&ben, &["st-A-2"]).await;
             client.run("rollback").await;
         };
         tokio::join!(join_all(claims), sale);

@@ -1,10 +1,9 @@
 //! The contract of an engine, kept on Postgres: plans, rules, figures, and rows that are due.
 
-use super::database::{Database, QueryError, Statement};
+use super::database::QueryError;
 use super::event_handle::EventHandle;
 use super::queue::WriterMessage;
 use super::read::list_orders;
-use super::shard::Shard;
 use super::{Postgres, STALE_AFTER};
 use crate::inventory::StoredBlocks;
 use crate::inventory::command::{Command, Subject};
@@ -465,27 +464,5 @@ impl EventHandle {
             visitor: VisitorId(row.get::<Uuid, _>(0).as_u128()),
         };
         Ok(rows.iter().map(visitor).collect())
-    }
-}
-
-impl Postgres {
-    /// Executes the same statement on every database, at the time of each.
-    pub(super) async fn fetch_each<'q>(
-        &self,
-        query: impl Fn(Time) -> Statement<'q>,
-    ) -> Result<Vec<PgRow>, Refused> {
-        self.fetch_each_by(Shard::reader, query).await
-    }
-
-    /// As `fetch_each`, with the connections of another pool.
-    pub(super) async fn fetch_each_by<'q>(
-        &self,
-        pool: impl Fn(&Shard) -> &Database,
-        query: impl Fn(Time) -> Statement<'q>,
-    ) -> Result<Vec<PgRow>, Refused> {
-        let shards = self.shards.iter();
-        let fetching = shards.map(|shard| pool(shard).fetch(query(shard.clock.now())));
-        let rows = at_least_one(join_all(fetching).await)?;
-        Ok(rows.into_iter().flatten().collect())
     }
 }

@@ -3,10 +3,14 @@
 //! no other.
 
 use super::Postgres;
-use super::database::QueryError;
+use super::database::{Database, QueryError, Statement};
+use super::engine::at_least_one;
 use super::shard::Shard;
 use crate::inventory::model::*;
+use futures_util::future::join_all;
 use shared::ids::EventId;
+use shared::time::Time;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, query};
 use std::sync::Arc;
 
@@ -30,6 +34,26 @@ const TABLES: [(&str, &str); 10] = [
 impl Postgres {
     fn first(&self) -> &Arc<Shard> {
         &self.shards[0]
+    }
+
+    /// Executes the same statement on every database, at the time of each.
+    pub(super) async fn fetch_each<'q>(
+        &self,
+        query: impl Fn(Time) -> Statement<'q>,
+    ) -> Result<Vec<PgRow>, Refused> {
+        self.fetch_each_by(Shard::reader, query).await
+    }
+
+    /// As `fetch_each`, with the connections of another pool.
+    pub(super) async fn fetch_each_by<'q>(
+        &self,
+        pool: impl Fn(&Shard) -> &Database,
+        query: impl Fn(Time) -> Statement<'q>,
+    ) -> Result<Vec<PgRow>, Refused> {
+        let shards = self.shards.iter();
+        let fetching = shards.map(|shard| pool(shard).fetch(query(shard.clock.now())));
+        let rows = at_least_one(join_all(fetching).await)?;
+        Ok(rows.into_iter().flatten().collect())
     }
 
     /// Returns the database that holds an event, or would hold it.
