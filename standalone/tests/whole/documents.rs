@@ -157,6 +157,8 @@ async fn operations_say_where_they_heed_an_idempotency_key_and_need_no_body() {
         "patch /api/v1/organiser/events/{event}/checkout",
         "patch /api/v1/organiser/events/{event}/orders/{order}",
         "post /api/v1/organiser/events/{event}/orders/{order}/refund",
+        "patch /api/v1/organiser/webhooks/{webhook}",
+        "post /api/v1/organiser/webhooks/{webhook}/rotate",
     ];
     assert_eq!(optional, wanted);
 }

@@ -195,9 +195,15 @@ async fn a_number_in_a_query_may_be_too_large_but_no_other_word() {
             }
             let name = word(&parameter["name"]);
             let huge = "9".repeat(40);
+            // There is no webhook whose deliveries could be listed.
+            let accepted = if path.contains("/webhooks/") {
+                404
+            } else {
+                200
+            };
             for (number, status) in [
-                ("0", 200),
-                (&*huge, 200),
+                ("0", accepted),
+                (&*huge, accepted),
                 ("-1", 422),
                 ("2.5", 422),
                 ("", 422),
