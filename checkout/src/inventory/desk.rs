@@ -83,7 +83,9 @@ impl Inventory {
         seed: &str,
         sells_blocked: bool,
     ) -> Result<SessionKeys, Refused> {
-        let hash = sha256(format!("desk\n{seed}").as_bytes());
+        // One for each name, or a key that is used for both kinds of sales would open one visit twice.
+        let jti = desk_visit::name(seed, sells_blocked);
+        let hash = sha256(jti.as_bytes());
         let mut visitor = [0; 16];
         visitor.copy_from_slice(&hash[..16]);
         let session = NewSession {
@@ -91,7 +93,7 @@ impl Inventory {
             event: event.clone(),
             visitor: VisitorId(u128::from_be_bytes(visitor)),
             number: 0,
-            jti: desk_visit::name(seed, sells_blocked),
+            jti,
             // The waiting room is told nothing of it.
             token: String::new(),
             expires_at: self.now().plus_seconds(VISIT_SECONDS),

@@ -61,8 +61,12 @@ async fn seats_sold_at_the_desk_are_an_order_like_any_other_and_refunded_without
         assert!(again.is_replayed && !sold.is_replayed);
         assert_eq!(again.body["id"], order["id"]);
         assert_eq!(again.body["state"], "confirmed");
-        let other = stage.sell("one", &of_seats(&["s-A-3"], "cash")).await;
-        assert_eq!(other.body["type"], "/problems/idempotency-mismatch");
+        for sells_blocked in [false, true] {
+            let mut other = of_seats(&["s-A-3"], "cash");
+            other["blocked"] = json!(sells_blocked);
+            let other = stage.sell("one", &other).await;
+            assert_eq!(other.body["type"], "/problems/idempotency-mismatch");
+        }
         let id = order["id"].as_str().unwrap();
         let details = stage.details(id).await;
         assert_eq!(details["payments"][0]["captured"]["amount"], 2 * PRICE);
