@@ -167,7 +167,22 @@ fn the_line_on_redis_is_a_vector_and_a_loop() {
         Step::Tick(3000),
         Step::Tick(3000),
     ];
-    on_redis(&server.url(), Some(&server), notes.path(), &joined_since);
+    let same_seats_twice = [
+        Step::Seats(4),
+        Step::Tick(3000),
+        Step::Seats(4),
+        Step::Tick(4000),
+        Step::Tick(4000),
+        Step::Tick(4000),
+        Step::Tick(4000),
+        Step::Tick(4000),
+        Step::Tick(4000),
+        Step::Join(3),
+        Step::Tick(3600),
+    ];
+    for steps in [&joined_since[..], &same_seats_twice[..]] {
+        on_redis(&server.url(), Some(&server), notes.path(), steps);
+    }
     check(96, |steps| {
         on_redis(&server.url(), Some(&server), notes.path(), steps);
     });

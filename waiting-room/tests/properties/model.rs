@@ -80,6 +80,8 @@ pub(crate) const SESSION_MS: i64 = 6000;
 pub(crate) const AWAY_MS: i64 = 9000;
 pub(crate) const SILENT_MS: i64 = 10_000;
 pub(crate) const IDLE_MS: i64 = 600_000;
+/// While no visitor is in line, the same seats are not stored again for this long on Redis.
+const SAME_SEATS_MS: i64 = 20_000;
 
 impl Model {
     pub(crate) fn of(&mut self, fan: u8) -> Option<&mut Entry> {
@@ -127,6 +129,21 @@ impl Model {
         self.entries.iter().filter(inside).count()
     }
 
+    fn is_idle(&self) -> bool {
+        let waits = |entry: &Entry| entry.standing == VisitorState::Waiting;
+        self.inside() == 0 && !self.entries.iter().any(waits)
+    }
+
+    fn report(&mut self, available: usize) {
+        let is_known = |(known, at): (usize, i64)| {
+            known == available && self.now - at < SAME_SEATS_MS
+        };
+        let is_on_redis = self.beats.is_some();
+        if !(is_on_redis && self.is_idle() && self.seats.is_some_and(is_known)) {
+            self.seats = Some((available, self.now));
+        }
+    }
+
     /// Replaces the engine by another one on the same store.
     pub(crate) fn restart(&mut self) {
         self.engine += 1;
@@ -150,8 +167,7 @@ impl Model {
     /// or polled at another one after it.
     pub(crate) fn reap(&mut self) {
         let (engine, now) = (self.engine, self.now);
-        let waits = |entry: &Entry| entry.standing == VisitorState::Waiting;
-        let is_idle = self.inside() == 0 && !self.entries.iter().any(waits);
+        let is_idle = self.is_idle();
         let Some(beats) = &mut self.beats else { return };
         let kept = beats.get(&engine).copied().unwrap_or(0);
         if !is_idle {
@@ -333,7 +349,7 @@ pub(crate) async fn apply(
                 as_of: START,
             };
             line.report(event, seats).await.unwrap();
-            model.seats = Some((available as usize, model.now));
+            model.report(available as usize);
         }
         Step::MaxActive(most) => {
             let patch = format!("{{\"admission\": {{\"max_active\": {most}}}}}");
