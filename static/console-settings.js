@@ -32,7 +32,7 @@ const line = [
   ["admission.rate_per_minute", "Fans a minute, at most", "number", { min: 0, max: 6000000 }],
   ["admission.max_active", "Inside at one time, at most", "number", { min: 0, max: 1000000 }],
   ["admission.batch_seconds", "Seconds from one group to the next", "number", { min: 1, max: 60 }],
-  ["admission.claim_seconds", "Seconds to come once it is one's turn", "number", seconds],
+  ["admission.claim_seconds", "Seconds to come when it is a fan's turn", "number", seconds],
   ["admission.session_seconds", "Seconds to shop", "number", seconds],
   ["admission.extension_seconds", "Seconds more for fans who ask, once (0: none)", "number", { min: 0, max: 86400 }],
   ["admission.away_seconds", "Seconds a place is kept whose page is closed", "number", seconds],

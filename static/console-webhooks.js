@@ -14,7 +14,7 @@ const states = { enabled: "on", disabled: "off", failed: "off: deliveries fail" 
 const words = (text) => text.split(/[\s,]+/).filter(Boolean);
 
 /** Which events it gets, in words. @param {any} webhook */
-function wish(webhook) {
+function filters(webhook) {
   const types = webhook.types.length ? webhook.types.join(", ") : "All types of events";
   const sales = webhook.events.length ? `of ${webhook.events.join(", ")}` : "of all sales";
   return `${types} ${sales}${webhook.is_ordered ? ", in order" : ""}.`;
@@ -143,7 +143,7 @@ function webhookCard(webhook, then) {
       make("span", { className: "pill" }, states[webhook.state]),
     ),
     make("p", {}, make("code", {}, webhook.url)),
-    make("p", { className: "soft" }, wish(webhook)),
+    make("p", { className: "soft" }, filters(webhook)),
     ...trouble(webhook),
     ...(webhook.old_secret_until
       ? [make("p", { className: "soft" }, `The secret before signs as well until ${time(webhook.old_secret_until)}.`)]
@@ -171,7 +171,7 @@ const newCard = (then) =>
   );
 
 /** What became of a delivery, in words. @param {any} delivery */
-function fate(delivery) {
+function outcome(delivery) {
   const tried = delivery.attempts === 1 ? "1 attempt" : `${delivery.attempts} attempts`;
   if (delivery.state === "delivered") return `Delivered ${time(delivery.done_at)}, ${tried}`;
   if (delivery.state === "failed") return `Given up ${time(delivery.done_at)}, ${tried}`;
@@ -207,7 +207,7 @@ function showDeliveries(own, webhook, first) {
       make(
         "td",
         {},
-        make("span", {}, fate(delivery)),
+        make("span", {}, outcome(delivery)),
         ...(delivery.state !== "waiting" && webhook.state === "enabled" ? [again(delivery)] : []),
       ),
       make("td", {}, delivery.status ? `${delivery.status} ` : "", delivery.answer),
@@ -236,7 +236,7 @@ function showDeliveries(own, webhook, first) {
       make("h2", {}, "Deliveries"),
       list,
       more,
+      button({}, "Look again", load),
     ),
-    button({}, "Look again", load),
   );
 }

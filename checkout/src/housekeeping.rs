@@ -65,19 +65,14 @@ async fn tend_buyers(shop: &Shop) -> Result<(), Refused> {
 }
 
 async fn purge_visits(shop: &Shop) -> Result<(), Refused> {
-    if let Some(days) = shop.retention.visits_days {
-        while shop.inventory.purge_old_visits(days).await? {
-            sleep(STEP_EVERY).await;
-        }
+    match shop.retention.visits_days {
+        Some(days) => all_steps(async || shop.inventory.purge_old_visits(days).await).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn purge_mails(shop: &Shop) -> Result<(), Refused> {
-    while shop.inventory.mails().purge(MAILS_KEPT_MS).await? {
-        sleep(STEP_EVERY).await;
-    }
-    Ok(())
+    all_steps(async || shop.inventory.mails().purge(MAILS_KEPT_MS).await).await
 }
 
 async fn purge_events(shop: &Shop) -> Result<(), Refused> {
@@ -90,10 +85,7 @@ async fn purge_events(shop: &Shop) -> Result<(), Refused> {
     let has_webhooks = states.any(|state| state == EndpointState::Enabled);
     let webhooks = has_webhooks.then_some(webhooks::CONSUMER);
     let waits_for: Vec<&str> = relay.into_iter().chain(mail).chain(webhooks).collect();
-    while shop.inventory.outbox().purge(kept_ms, &waits_for).await? {
-        sleep(STEP_EVERY).await;
-    }
-    Ok(())
+    all_steps(async || shop.inventory.outbox().purge(kept_ms, &waits_for).await).await
 }
 
 /// Seals the settings of webhooks anew that an earlier key sealed.
@@ -109,14 +101,16 @@ async fn seal_webhooks(shop: &Shop) -> Result<(), Refused> {
 
 async fn purge_deliveries(shop: &Shop) -> Result<(), Refused> {
     let (kept, failed) = (DELIVERIES_KEPT_MS, FAILED_DELIVERIES_KEPT_MS);
-    while shop.inventory.webhooks().purge_done(kept, failed).await? {
-        sleep(STEP_EVERY).await;
-    }
-    Ok(())
+    all_steps(async || shop.inventory.webhooks().purge_done(kept, failed).await).await
 }
 
 async fn purge_deliveries_of_removed(shop: &Shop) -> Result<(), Refused> {
-    while shop.inventory.webhooks().purge_removed().await? {
+    all_steps(async || shop.inventory.webhooks().purge_removed().await).await
+}
+
+/// Repeats a step, with pauses, until it says that nothing is left.
+async fn all_steps(step: impl AsyncFn() -> Result<bool, Refused>) -> Result<(), Refused> {
+    while step().await? {
         sleep(STEP_EVERY).await;
     }
     Ok(())

@@ -133,7 +133,7 @@ begin
             join fairline.seat s on s.event = p_event and s.seat = w.seat where (s.state = 2) <> w.sold) then
         return -1;
     end if;
-    -- What is in a basket keeps its price: holds without lines of their own are priced by the plan.
+    -- Baskets keep their prices: holds without lines of their own, which the plan prices, get them.
     update fairline.hold h set lines = (
             select json_agg(json_build_object('kind', 'ticket', 'name', c_name[k.category], 'category', c_id[k.category],
                 'quantity', k.quantity, 'unit', c_price[k.category]) order by k.category)::text

@@ -34,7 +34,7 @@ pub struct BlockedSeat {
     pub reason: Option<String>,
     /// Name of the key with which it was blocked; null if it was blocked by an earlier version.
     pub by: Option<String>,
-    /// When it was blocked.
+    /// Time at which it was blocked.
     pub at: Option<Time>,
 }
 

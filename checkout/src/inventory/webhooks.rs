@@ -21,7 +21,7 @@ pub(super) const PURGE_MAX: i64 = 500;
 pub struct EndpointSettings {
     /// Its name, for people.
     pub name: String,
-    /// Where events are posted.
+    /// The URL to which events are posted.
     pub url: String,
     /// Types of events, such as `order.confirmed` or `order.*`; empty for all.
     pub types: Vec<String>,
@@ -90,7 +90,7 @@ pub struct WebhookEndpoint {
     pub state: EndpointState,
     /// Why it was disabled, in words.
     pub reason: String,
-    /// When it was created.
+    /// Time at which it was created.
     pub created_at: Time,
     /// Time from which it gets events.
     pub since: Time,
@@ -123,13 +123,13 @@ pub struct NewDelivery {
     pub event: String,
     /// Its type, such as `order.confirmed`.
     pub event_type: String,
-    /// What it keeps its order with.
+    /// The aggregate with whose other deliveries it keeps its order.
     pub aggregate: String,
     /// JSON text.
     pub body: String,
     /// Whether it waits for earlier ones of its aggregate.
     pub in_order: bool,
-    /// When it happened.
+    /// Time of the event.
     pub created_at: Time,
 }
 
@@ -155,7 +155,7 @@ pub struct QueuedDelivery {
 /// Outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryOutcome {
-    /// What becomes of the delivery.
+    /// The delivery's next state.
     pub next: DeliveryNext,
     /// Status of the answer, if there was one.
     pub status: Option<u16>,
@@ -163,7 +163,7 @@ pub struct DeliveryOutcome {
     pub answer: String,
 }
 
-/// What becomes of a delivery after an attempt.
+/// The state of a delivery after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryNext {
     /// Nothing more: it was delivered.
@@ -226,11 +226,11 @@ pub struct DeliveryRecord {
     pub state: DeliveryState,
     /// Number of attempts.
     pub attempts: i32,
-    /// When it happened.
+    /// Time of the event.
     pub created_at: Time,
-    /// When it is tried next; null once it is done.
+    /// Time of the next attempt; null once it is done.
     pub next_at: Option<Time>,
-    /// When it was delivered, or given up.
+    /// Time at which it was delivered, or given up.
     pub done_at: Option<Time>,
     /// Status of the last answer; null if there was none.
     pub status: Option<u16>,
@@ -241,7 +241,7 @@ pub struct DeliveryRecord {
 /// Place in the list of deliveries: the one after which it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryCursor {
-    /// When it happened.
+    /// Time of the event.
     pub created_at: Time,
     /// Its id.
     pub id: String,
@@ -264,7 +264,7 @@ impl std::fmt::Display for DeliveryCursor {
     }
 }
 
-/// How far deliveries to an endpoint are behind.
+/// The backlog of an endpoint's deliveries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointBacklog {
     /// The endpoint.
@@ -275,7 +275,7 @@ pub struct EndpointBacklog {
     pub oldest_seconds: u64,
 }
 
-/// What is noted of an endpoint after an attempt.
+/// A note on an endpoint after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointNote {
     /// A delivery succeeded.

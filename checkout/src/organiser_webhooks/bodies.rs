@@ -22,7 +22,7 @@ pub(super) struct Webhook {
     /// `whe_…`
     pub(super) id: String,
     pub(super) name: String,
-    /// Where events are posted; empty where the key that sealed it is missing.
+    /// The URL to which events are posted; empty where the key that sealed it is missing.
     pub(super) url: String,
     /// Types of events, such as `order.confirmed` or `order.*`; empty for all.
     pub(super) types: Vec<String>,
@@ -78,7 +78,7 @@ pub(super) struct NewWebhook {
     /// Its name, 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100)]
     pub(super) name: String,
-    /// Where events are posted: an https URL whose host has a public address.
+    /// The URL to which events are posted: https, with a host that has a public address.
     #[schema(max_length = 1000)]
     pub(super) url: String,
     /// Types of events, such as `order.confirmed` or `order.*`; empty for all.

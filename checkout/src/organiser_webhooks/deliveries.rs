@@ -76,7 +76,7 @@ async fn test_webhook(
 }
 
 /// List what was posted to a webhook, the newest first, page by page, each with the last answer.
-/// What was delivered is kept for 3 days, what was given up for 30.
+/// Delivered ones are kept for 3 days, those that were given up for 30.
 #[utoipa::path(get, path = "/api/v1/organiser/webhooks/{webhook}/deliveries", tag = "organiser",
     params(("webhook" = String, Path), DeliveriesQuery), security(("organiser" = ["operator"])),
     responses((status = 200, description = "Some deliveries", body = DeliveryList), Refusals))]

@@ -23,9 +23,9 @@ const USER_AGENT: &str = concat!("Fairline-Webhooks/", env!("CARGO_PKG_VERSION")
 
 /// Outcome of an attempt.
 pub(super) struct DeliveryAttempt {
-    /// What is recorded of the delivery.
+    /// The outcome to be recorded of the delivery.
     pub(super) outcome: DeliveryOutcome,
-    /// How it failed, if it did.
+    /// The kind of its failure, if it failed.
     pub(super) failure: Option<DeliveryFailureKind>,
     /// Time before which the endpoint wants no request.
     pub(super) asked_for: Option<Time>,

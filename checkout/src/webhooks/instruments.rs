@@ -28,7 +28,7 @@ struct DeliveryFailureLabels {
     kind: &'static str,
 }
 
-/// How an attempt failed.
+/// The kind of an attempt's failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeliveryFailureKind {
     /// Its host has no address that may be reached.

@@ -10,7 +10,7 @@ pub(super) const LANE_MAX: u32 = 8;
 const PAUSE_FIRST_MS: i64 = 200;
 const PAUSE_MAX_MS: i64 = 60_000;
 
-/// What this node knows of each endpoint.
+/// The state of each endpoint as this node knows it.
 #[derive(Default)]
 pub(super) struct Lanes(HashMap<String, Lane>);
 

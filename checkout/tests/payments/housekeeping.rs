@@ -1,4 +1,4 @@
-//! What is deleted in time, also where a part of it cannot be.
+//! Old data is deleted in time, even where a part of it cannot be.
 
 use crate::at_provider::AtProvider;
 use crate::mails::until;

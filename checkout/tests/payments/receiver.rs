@@ -22,7 +22,7 @@ pub(crate) struct Posted {
     pub(crate) status: u16,
 }
 
-/// How a request is answered; 0: never.
+/// The answer to a request; 0: none, ever.
 type Answer = Box<dyn Fn(&Posted) -> (u16, &'static [(&'static str, &'static str)]) + Send + Sync>;
 
 pub(crate) struct Receiver {

@@ -35,7 +35,7 @@ pub(crate) struct ProviderStage {
     /// URL of the database; `None` with SQLite, and where a node was open already.
     pub(crate) url: Option<String>,
     fans: Mutex<Vec<Fan>>,
-    /// How its books are left; `None` where a node was open already.
+    /// State in which its books must be left; `None` where a node was open already.
     pub(crate) end: Option<BooksAtEnd>,
     _servers: Arc<Shared>,
 }

@@ -5,7 +5,7 @@ use std::thread::panicking;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-/// How a test leaves the books of its stage, once everything has come to rest.
+/// State in which a test must leave the books of its stage, once everything has come to rest.
 pub(crate) enum BooksAtEnd {
     /// Those of the checkout and of the provider balance.
     Balance,

@@ -1,4 +1,4 @@
-//! Which addresses requests to other systems may go to: public ones, and those of networks that the
+//! The addresses to which requests to other systems may go: public ones, and those of networks that the
 //! operator names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -66,17 +66,12 @@ impl MailQueue for Postgres {
 
     async fn add(&self, mail: NewMail) -> Result<(), Refused> {
         let mails = [mail];
-        // Any of them will do.
-        let mut refused = Unavailable.into();
-        for shard in &self.shards {
+        let insert = |shard: &Shard| {
             let insert = query(AssertSqlSafe(format!("{NEW} on conflict do nothing")));
-            let insert = MailColumns::of(shard, &mails).bind(insert);
-            match shard.reader().fetch(insert).await {
-                Ok(_) => return Ok(()),
-                Err(error) => refused = error.into(),
-            }
-        }
-        Err(refused)
+            MailColumns::of(shard, &mails).bind(insert)
+        };
+        self.fetch_anywhere(Shard::reader, insert).await?;
+        Ok(())
     }
 
     async fn claim(

@@ -56,6 +56,22 @@ impl Postgres {
         Ok(rows.into_iter().flatten().collect())
     }
 
+    /// Executes a statement on the first database that answers, as any of them will do.
+    pub(super) async fn fetch_anywhere<'q>(
+        &self,
+        pool: impl Fn(&Shard) -> &Database,
+        statement: impl Fn(&Shard) -> Statement<'q>,
+    ) -> Result<Vec<PgRow>, Refused> {
+        let mut refused = Unavailable.into();
+        for shard in &self.shards {
+            match pool(shard).fetch(statement(shard)).await {
+                Ok(rows) => return Ok(rows),
+                Err(error) => refused = error.into(),
+            }
+        }
+        Err(refused)
+    }
+
     /// Returns the database that holds an event, or would hold it.
     pub(super) async fn shard_of(&self, event: &EventId) -> Result<Arc<Shard>, Refused> {
         if let Some(handle) = self.known(event) {

@@ -176,17 +176,12 @@ impl WebhookStore for Postgres {
 
     async fn add_delivery(&self, delivery: NewDelivery) -> Result<(), Refused> {
         let deliveries = [delivery];
-        // Any of them will do.
-        let mut refused = Unavailable.into();
-        for shard in &self.shards {
+        let insert = |shard: &Shard| {
             let insert = query(AssertSqlSafe(format!("{NEW} on conflict do nothing")));
-            let insert = DeliveryColumns::of(&deliveries).bind(insert, shard.clock.now());
-            match shard.webhooks.fetch(insert).await {
-                Ok(_) => return Ok(()),
-                Err(error) => refused = error.into(),
-            }
-        }
-        Err(refused)
+            DeliveryColumns::of(&deliveries).bind(insert, shard.clock.now())
+        };
+        self.fetch_anywhere(|shard| &shard.webhooks, insert).await?;
+        Ok(())
     }
 
     async fn claim(

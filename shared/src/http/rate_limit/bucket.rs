@@ -217,25 +217,20 @@ mod tests {
         assert_eq!(limiter.check("another"), Ok(()));
         let quick = Limiter::per_second(1000, 1);
         assert!(quick.check("one").is_ok());
-        let began = Instant::now();
-        while quick.check("one").is_err() {
-            assert!(began.elapsed().as_secs() < 5, "it never becomes free again");
-        }
+        let is_free_again = (0..100_000_000).any(|_| quick.check("one").is_ok());
+        assert!(is_free_again);
     }
 
     #[test]
     fn uses_that_are_free_again_at_once_are_worth_sharing_once_they_are_many() {
         let limiter = Limiter::per_second(1_000_000, 1000);
-        let began = Instant::now();
-        let many = loop {
+        let uses = (0..300).map(|_| {
             // So slowly that the bucket is never filled.
             sha256(&[0; 4096]);
-            let used = limiter.take("one").unwrap().unwrap();
-            if limiter.is_worth_sharing(used) {
-                break used;
-            }
-            assert!(began.elapsed().as_secs() < 5, "it is never shared");
-        };
+            limiter.take("one").unwrap().unwrap()
+        });
+        let mut worth_sharing = uses.filter(|used| limiter.is_worth_sharing(*used));
+        let many = worth_sharing.next().unwrap();
         assert_eq!(many.unshared, 251);
         assert!(many.uses < 100, "{many:?}");
         assert_eq!(limiter.take_unshared(many.bucket), 251);
@@ -249,11 +244,11 @@ mod tests {
         limiter.halve_unshared();
         let bucket = limiter.take("one").unwrap().unwrap().bucket;
         limiter.unshared[bucket].store(7, Ordering::Relaxed);
-        let began = Instant::now();
-        while limiter.unshared[bucket].load(Ordering::Relaxed) == 7 {
+        let is_halved = (0..100_000_000).any(|_| {
             limiter.halve_unshared();
-            assert!(began.elapsed().as_secs() < 5, "it is never forgotten");
-        }
+            limiter.unshared[bucket].load(Ordering::Relaxed) != 7
+        });
+        assert!(is_halved);
         assert_eq!(limiter.take_unshared(bucket), 3);
     }
 
