@@ -29,7 +29,7 @@ for (const width of [1280, 360])
     });
     await signIn(page, server);
     await page.goto(`${server.url}/organiser#/event/${id}/settings`);
-    await page.getByRole("heading", { name: "Settings", level: 1 }).waitFor();
+    await page.getByRole("heading", { name: "Settings of", level: 1 }).waitFor();
     await accessible(page, page.url());
     await shoot(page, `settings-${width}`);
     const save = async (heading, name = "Save") => {

@@ -102,7 +102,7 @@ export async function settingsPage(event) {
   return () =>
     page(
       make("p", {}, make("a", { href: `#/event/${event}` }, "Back to the sale")),
-      make("h1", {}, "Settings"),
+      make("h1", {}, `Settings of ${settings.name}`),
       make(
         "div",
         { className: "grid" },

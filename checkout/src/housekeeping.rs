@@ -66,13 +66,13 @@ async fn tend_buyers(shop: &Shop) -> Result<(), Refused> {
 
 async fn purge_visits(shop: &Shop) -> Result<(), Refused> {
     match shop.retention.visits_days {
-        Some(days) => all_steps(async || shop.inventory.purge_old_visits(days).await).await,
+        Some(days) => all_steps(|| shop.inventory.purge_old_visits(days)).await,
         None => Ok(()),
     }
 }
 
 async fn purge_mails(shop: &Shop) -> Result<(), Refused> {
-    all_steps(async || shop.inventory.mails().purge(MAILS_KEPT_MS).await).await
+    all_steps(|| shop.inventory.mails().purge(MAILS_KEPT_MS)).await
 }
 
 async fn purge_events(shop: &Shop) -> Result<(), Refused> {
@@ -85,7 +85,7 @@ async fn purge_events(shop: &Shop) -> Result<(), Refused> {
     let has_webhooks = states.any(|state| state == EndpointState::Enabled);
     let webhooks = has_webhooks.then_some(webhooks::CONSUMER);
     let waits_for: Vec<&str> = relay.into_iter().chain(mail).chain(webhooks).collect();
-    all_steps(async || shop.inventory.outbox().purge(kept_ms, &waits_for).await).await
+    all_steps(|| shop.inventory.outbox().purge(kept_ms, &waits_for)).await
 }
 
 /// Seals the settings of webhooks anew that an earlier key sealed.
@@ -101,15 +101,18 @@ async fn seal_webhooks(shop: &Shop) -> Result<(), Refused> {
 
 async fn purge_deliveries(shop: &Shop) -> Result<(), Refused> {
     let (kept, failed) = (DELIVERIES_KEPT_MS, FAILED_DELIVERIES_KEPT_MS);
-    all_steps(async || shop.inventory.webhooks().purge_done(kept, failed).await).await
+    all_steps(|| shop.inventory.webhooks().purge_done(kept, failed)).await
 }
 
 async fn purge_deliveries_of_removed(shop: &Shop) -> Result<(), Refused> {
-    all_steps(async || shop.inventory.webhooks().purge_removed().await).await
+    all_steps(|| shop.inventory.webhooks().purge_removed()).await
 }
 
 /// Repeats a step, with pauses, until it says that nothing is left.
-async fn all_steps(step: impl AsyncFn() -> Result<bool, Refused>) -> Result<(), Refused> {
+async fn all_steps<F>(step: impl Fn() -> F) -> Result<(), Refused>
+where
+    F: Future<Output = Result<bool, Refused>>,
+{
     while step().await? {
         sleep(STEP_EVERY).await;
     }

@@ -10,7 +10,6 @@ use crate::inventory::model::*;
 use crate::inventory::outbox::OutboxShard;
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use shared::group_commit::Unavailable;
 use shared::time::Time;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, query};

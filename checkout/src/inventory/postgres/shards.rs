@@ -8,6 +8,7 @@ use super::engine::at_least_one;
 use super::shard::Shard;
 use crate::inventory::model::*;
 use futures_util::future::join_all;
+use shared::group_commit::Unavailable;
 use shared::ids::EventId;
 use shared::time::Time;
 use sqlx::postgres::PgRow;

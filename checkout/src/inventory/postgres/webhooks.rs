@@ -11,7 +11,6 @@ use crate::inventory::outbox::OutboxShard;
 use crate::inventory::webhooks::*;
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use shared::group_commit::Unavailable;
 use shared::time::Time;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, query};
