@@ -122,6 +122,13 @@ class Debezium(Consumers):
 
         return asyncio.run(asyncio.wait_for(read(), 60))
 
+    def topics(self):
+        async def topics():
+            async with AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{self.port}") as consumer:
+                return await consumer.topics()
+
+        return asyncio.run(topics())
+
     def has_read(self, records):
         """Whether the document's consumer has had all records of its topic."""
 
@@ -161,6 +168,7 @@ class Debezium(Consumers):
         self.assertEqual(len(messages), len(wanted), "the relay's are the same")
         told = [found for found in dict.fromkeys(map(event, records)) if found in kept + new]
         self.assertEqual(sorted(told, key=itemgetter(0)), sorted(kept + new, key=itemgetter(0)), "in order by aggregate")
+        self.assertEqual(self.topics(), {*TOPICS, "__debezium-heartbeat.debezium"})
         until(lambda: self.has_read(records))
         self.assertEqual(listener.end(), "")
 
