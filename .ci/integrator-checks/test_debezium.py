@@ -68,7 +68,7 @@ class Debezium(Consumers):
         return run("psql", "-qAtX", "-v", "ON_ERROR_STOP=1", *where, "-c", statements).splitlines()
 
     def connect(self):
-        """Starts Kafka Connect with the connector of the document, at other ports and with a quicker heart."""
+        """Starts Kafka Connect with the connector of the document, at other ports and with quicker heartbeats."""
         own = {"database.port": str(self.postgres_port), "heartbeat.interval.ms": "200"}
         (self.folder / "connector.json").write_text(json.dumps(json.loads(block("json")) | own))
         files = (self.folder / "connector.json", self.folder / "offsets")
@@ -88,16 +88,16 @@ class Debezium(Consumers):
         self.sql(f"delete from fairline.outbox where aggregateid = '{order}'")
         self.sql("vacuum fairline.outbox")
 
-    def wait_until_nothing_is_kept(self):
-        """Waits until Debezium has told Postgres that it has had all up to now."""
+    def wait_until_all_is_read(self):
+        """Waits until Postgres knows that Debezium has read all up to now."""
         (position,) = self.sql("select pg_current_wal_lsn()")
         until(lambda: self.sql(f"select confirmed_flush_lsn >= '{position}' from pg_replication_slots") == ["t"])
 
     def lose_slot(self, orders):
-        """Loses the place in the log of Postgres, as some failovers do, before an order and its refund."""
+        """Deletes the slot, as some failovers do, before an order and its refund."""
         self.sql("select pg_drop_replication_slot('fairline_events')")
         orders.append(buy(self.fairline))
-        self.purge(orders[0])
+        self.purge(orders[1])
         path = f"/api/v1/organiser/events/{EVENT}/orders/{orders[-1]}/refund"
         self.fairline.ask("POST", path, KEY, {})
 
@@ -148,8 +148,9 @@ class Debezium(Consumers):
         listener.hear(orders)
         orders += [buy(self.fairline), buy(self.fairline)]
         listener.hear(orders)
-        self.wait_until_nothing_is_kept()
-        # Killed, it goes on where it was. Without its place there, it begins with what is in the outbox.
+        self.purge(orders[0])
+        self.wait_until_all_is_read()
+        # Killed, it goes on where it was. Without its slot, it begins with what is in the outbox.
         connect = self.restart(connect, lambda: orders.append(buy(self.fairline)))
         listener.hear(orders)
         self.restart(connect, lambda: self.lose_slot(orders))
