@@ -183,9 +183,14 @@ pub(super) fn finish(site: &AppContext, finished: Finished<'_>, response: Respon
 }
 
 /// Answers a request whose handler panicked.
-pub(super) fn panicked() -> Response {
-    tracing::error!("a handler panicked");
+fn panicked() -> Response {
+    log_panic();
     Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+}
+
+/// Logs that the handler of a request panicked.
+pub(super) fn log_panic() {
+    tracing::error!("a handler panicked");
 }
 
 /// Has a request answered, or refuses it because of overload.
