@@ -53,7 +53,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
     });
     tokio::spawn(crate::organiser::follow(site.clone()));
     let reporting = site.clone();
-    tokio::spawn(async move { reporting.limits.requests.report(&reporting.stop).await });
+    tokio::spawn(async move { reporting.limits.report(&reporting.stop).await });
     if let Some(purger) = site.edge.purger() {
         tokio::spawn(purger.run(site.stop.clone()));
     }
