@@ -123,6 +123,24 @@ test("two doors without a connection decide by the list, and what both let in is
   sound(south);
 });
 
+test("a door that signs out without a connection is told that it is still signed in", async () => {
+  await server.event("out", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  await buy(server, "out", ["st-A-1"]);
+  const door = await open("out", "North");
+  const signOut = door.getByRole("button", { name: "Sign out" });
+  await door.context().setOffline(true);
+  await signOut.click();
+  await door.getByText("Still signed in").waitFor();
+  await door.getByText("The server cannot be reached. Sign out again later.").waitFor();
+  assert.equal(await door.getByLabel("Key of this door").isVisible(), false);
+  await door.context().setOffline(false);
+  await signOut.click();
+  await door.getByLabel("Key of this door").waitFor();
+  await door.reload();
+  await door.getByLabel("Key of this door").waitFor();
+  sound(door);
+});
+
 test("two tabs of one phone keep each other's scans, and each knows who came in by the other", async () => {
   await server.event("tabs", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
   const order = await buy(server, "tabs", ["st-A-1", "st-A-2"]);

@@ -271,7 +271,14 @@ $("rename").addEventListener("click", () => {
 $("sign-out").addEventListener("click", async () => {
   stopCamera();
   await send().catch(() => {});
-  await call("DELETE", "/api/v1/organiser/session").catch(() => {});
+  try {
+    await call("DELETE", "/api/v1/organiser/session");
+  } catch (problem) {
+    const { message } = /** @type {any} */ (problem);
+    [$("outcome").textContent, $("detail").textContent] = ["Still signed in", `${message}. Sign out again later.`];
+    $("result").className = "card out";
+    return;
+  }
   if (!queue.size) await list.clear();
   show("sign-in");
 });

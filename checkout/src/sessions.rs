@@ -65,7 +65,7 @@ where
         let headers = &parts.headers;
         if let Some(word) = bearer(headers) {
             let key = session_key(&word).ok_or_else(no_session)?;
-            check(&site.limits.visitors, key.hash)?;
+            check(&site.limits.visitors, hex(&key.hash))?;
             return Ok(Sessions(vec![key]));
         }
         let found = cookies(&site, headers, COOKIE);
@@ -78,7 +78,7 @@ where
         }
         // Each of them counts: one that opens nothing must not hide the one that does.
         for key in &keys {
-            check(&site.limits.visitors, key.hash)?;
+            check(&site.limits.visitors, hex(&key.hash))?;
         }
         if !parts.method.is_safe() {
             check_origin(&site, headers, true)?;

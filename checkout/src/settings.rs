@@ -255,10 +255,12 @@ impl SeatsArgs {
         let declines = Declines::default();
         if let Some(store) = shared {
             site.audit.share(store.clone());
-            let secret = site.address_secret.clone();
-            site.limits.requests.share(store.clone(), secret);
+            site.limits.share_requests(&store, &site.address_secret);
             site.limits.seat_holders.share(store.clone());
             site.limits.share_failures(&store, &site.address_secret);
+            if let Some(mailer) = &mail {
+                mailer.share_limits(&store, &site.address_secret);
+            }
             declines.share(SharedCount::new(store, site.address_secret.clone()));
         }
         Ok(Arc::new(Shop {

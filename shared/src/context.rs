@@ -9,14 +9,14 @@ use crate::http::load::Load;
 use crate::http::problem::Problem;
 use crate::http::proxy_signs::ProxySigns;
 use crate::http::rate_limit::{
-    AddressLimiter, Cap, Limiter, SharedCount, SharedLimits, SharedLists,
+    AddressLimiter, Cap, KeyLimiter, SharedBuckets, SharedCount, SharedLimits, SharedLists,
 };
 use crate::organiser::{KeySource, Organisers};
 use crate::time::Clock;
 use crate::trace::Traces;
 use crate::web_url::link_origin;
 use parking_lot::Mutex;
-use std::hash::Hash;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -119,7 +119,7 @@ pub struct Limits {
     /// Sessions of a client address that hold seats.
     pub seat_holders: Cap<32>,
     /// Requests of one visitor.
-    pub visitors: Limiter,
+    pub visitors: KeyLimiter,
     /// Wrong organiser keys and one-time codes.
     pub organiser_keys: Failures,
     /// Wrong service keys.
@@ -127,6 +127,17 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Counts requests together with all processes that have the same store and secret.
+    pub fn share_requests<S: SharedBuckets + 'static>(&self, store: &Arc<S>, secret: &Secret) {
+        self.requests.share(store.clone(), secret.clone());
+        self.visitors.share(store.clone(), secret.clone());
+    }
+
+    /// Reports requests to the store that they are counted in, until the stop signal.
+    pub async fn report(&self, stop: &CancellationToken) {
+        tokio::join!(self.requests.report(stop), self.visitors.report(stop));
+    }
+
     /// Counts wrong keys together with all processes that have the same store and secret.
     pub fn share_failures<S: SharedLists + 'static>(&self, store: &Arc<S>, secret: &Secret) {
         for failures in [&self.organiser_keys, &self.service_key] {
@@ -135,10 +146,10 @@ impl Limits {
     }
 }
 
-/// Counts one against a limit.
+/// Counts one against a limit, for a key whose text is the same at all nodes.
 ///
 /// # Errors
 /// 429 with `Retry-After`.
-pub fn check(limiter: &Limiter, key: impl Hash) -> Result<(), Problem> {
+pub fn check(limiter: &KeyLimiter, key: impl Display) -> Result<(), Problem> {
     limiter.check(key).map_err(Problem::too_many)
 }

@@ -206,8 +206,7 @@ impl LineArgs {
                 let secret = Secret::derive(secret.as_bytes(), "limits");
                 site.limits.places.share(store.clone(), secret);
             }
-            let secret = site.address_secret.clone();
-            site.limits.requests.share(store.clone(), secret);
+            site.limits.share_requests(&store, &site.address_secret);
             site.limits.live_places.share(store.clone());
             site.limits.share_failures(&store, &site.address_secret);
             site.organisers.sign_outs().share(store);

@@ -55,7 +55,12 @@ pub(crate) async fn check(mailer: &Mailer) -> Result<(), String> {
 /// Sends mail until the stop signal. Nothing to do where no mail server is set.
 pub(crate) async fn run(shop: &Arc<Shop>) {
     if let Some(mailer) = &shop.mail {
-        tokio::join!(intake::run(shop), sender::run(shop, mailer), measure(shop));
+        tokio::join!(
+            intake::run(shop),
+            sender::run(shop, mailer),
+            measure(shop),
+            mailer.report(&shop.site.stop)
+        );
     }
 }
 

@@ -2,14 +2,17 @@
 
 use super::address::MailServer;
 use lettre::message::Mailbox;
-use shared::http::rate_limit::{AddressLimiter, Limiter};
+use shared::crypto::Secret;
+use shared::http::rate_limit::{AddressLimiter, KeyLimiter, Limited, Limiter, SharedBuckets};
 use shared::mistakes::Mistakes;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Requests for lists of orders that a client address may make in an hour.
 const LOOK_UPS_PER_HOUR: u32 = 20;
-/// Lists of orders that an address is sent in an hour, by each node.
+/// Lists of orders that an address is sent in an hour.
 const LISTS_PER_HOUR: u32 = 3;
-/// Times that the confirmation of one order may be sent again in an hour, by each node.
+/// Times that the confirmation of one order may be sent again in an hour.
 const RESENT_PER_HOUR: u32 = 3;
 
 /// The mail server, who sends, and limits.
@@ -19,9 +22,9 @@ pub(crate) struct Mailer {
     /// Requests for lists of orders, of a client address.
     pub(crate) look_ups: AddressLimiter,
     /// Requests for the list of one address.
-    pub(crate) looked_up: Limiter,
+    pub(crate) looked_up: KeyLimiter,
     /// Confirmations that are sent again, of an order.
-    pub(crate) resent: Limiter,
+    pub(crate) resent: KeyLimiter,
 }
 
 impl Mailer {
@@ -29,12 +32,28 @@ impl Mailer {
         Mailer {
             server,
             sender,
-            look_ups: AddressLimiter::new(|factor| {
+            look_ups: AddressLimiter::new(Limited::LookUps, |factor| {
                 Limiter::per_hour(LOOK_UPS_PER_HOUR.saturating_mul(factor))
             }),
-            looked_up: Limiter::per_hour(LISTS_PER_HOUR),
-            resent: Limiter::per_hour(RESENT_PER_HOUR),
+            looked_up: KeyLimiter::new(Limited::Lists, Limiter::per_hour(LISTS_PER_HOUR)),
+            resent: KeyLimiter::new(Limited::Resent, Limiter::per_hour(RESENT_PER_HOUR)),
         }
+    }
+
+    /// Counts together with all processes that have the same store and secret.
+    pub(crate) fn share_limits<S: SharedBuckets + 'static>(&self, store: &Arc<S>, secret: &Secret) {
+        self.look_ups.share(store.clone(), secret.clone());
+        self.looked_up.share(store.clone(), secret.clone());
+        self.resent.share(store.clone(), secret.clone());
+    }
+
+    /// Reports what was counted to the store, until the stop signal.
+    pub(super) async fn report(&self, stop: &CancellationToken) {
+        tokio::join!(
+            self.look_ups.report(stop),
+            self.looked_up.report(stop),
+            self.resent.report(stop)
+        );
     }
 }
 

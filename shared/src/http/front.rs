@@ -5,7 +5,7 @@
 //! answers 500 to the visitor unless it gets success, 401 or 403.
 
 use super::client_address::client_address;
-use super::middleware::{Finished, finish, panicked};
+use super::middleware::{Finished, finish, log_panic};
 use super::permit::peer;
 use super::proxy_check::check_proxy;
 use crate::context::AppContext;
@@ -16,8 +16,8 @@ use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::future::RouteFuture;
 use futures_util::FutureExt as _;
 use std::convert::Infallible;
@@ -29,11 +29,18 @@ use std::task::{Context, Poll};
 use tokio_util::either::Either;
 use tower::Service;
 
-/// The gate, which tells a site's reverse proxy whether a request may pass.
+/// The gate, which tells a site's reverse proxy whether a request may pass. All answers are 200 or
+/// 204, 302, 401 or 403.
 #[async_trait]
 pub trait Gate: Send + Sync {
     /// Answers a question, within a few seconds whatever happens to the stores.
-    async fn answer(&self, question: Question<'_>) -> Response;
+    async fn answer(&self, question: &Question<'_>) -> Response;
+
+    /// Answers a question whose answer panicked, from the question alone.
+    fn answer_unasked(&self, question: &Question<'_>) -> Response;
+
+    /// Returns whether a request passes of which nothing is known.
+    fn lets_unknown_pass(&self) -> bool;
 }
 
 /// A question to the gate.
@@ -128,30 +135,46 @@ impl Asked {
     }
 }
 
-/// Returns the route of a path of the gate, by which its answers are counted.
+/// Returns the route of a path of the gate, by which its answers are counted. A path without an
+/// event is one as well: a proxy whose configuration lacks it is to be told yes or no, as of any
+/// event that does not exist.
 fn gate_route(path: &str) -> Option<&'static str> {
-    let gate = path.strip_prefix("/gate/");
-    let rest = gate.or_else(|| path.strip_prefix("/auth-request/"))?;
-    let (event, rest) = match rest.split_once('/') {
-        Some((event, rest)) => (event, Some(rest)),
-        None => (rest, None),
-    };
-    match (gate, rest) {
-        (_, None) if event.is_empty() => None,
-        (Some(_), None) => Some("/gate/{event}"),
-        (Some(_), Some("")) => Some("/gate/{event}/"),
-        (Some(_), Some(_)) => Some("/gate/{event}/{*rest}"),
-        (None, Some(method)) if !method.is_empty() && !method.contains('/') => {
-            Some("/auth-request/{event}/{method}")
-        }
-        (None, _) => None,
+    if behind(path, "/auth-request").is_some() {
+        return Some("/auth-request/{event}/{method}");
     }
+    match behind(path, "/gate")?.split_once('/') {
+        None => Some("/gate/{event}"),
+        Some((_, "")) => Some("/gate/{event}/"),
+        Some(_) => Some("/gate/{event}/{*rest}"),
+    }
+}
+
+/// Returns what follows a first segment, without the slash between them.
+fn behind<'a>(path: &'a str, first: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(first)?;
+    rest.strip_prefix('/').or(rest.is_empty().then_some(""))
 }
 
 impl Gatekeeper {
     /// Answers a question. The future owns what it needs, so that it may outlive the connection's
     /// call.
     async fn answer(self: Arc<Self>, request: Request, asked: Asked) -> Response {
+        let answering = AssertUnwindSafe(self.answer_once(request, asked)).catch_unwind();
+        answering.await.unwrap_or_else(|_| self.answer_at_least())
+    }
+
+    /// Returns the answer to a question about which everything else panicked.
+    fn answer_at_least(&self) -> Response {
+        log_panic();
+        let status = if self.gate.lets_unknown_pass() {
+            StatusCode::OK
+        } else {
+            StatusCode::UNAUTHORIZED
+        };
+        (status, [(header::CACHE_CONTROL, "no-store")]).into_response()
+    }
+
+    async fn answer_once(&self, request: Request, asked: Asked) -> Response {
         let trace = self.site.traces.begin(request.headers());
         let scope = trace.scope.clone();
         let answering = deadline::cover(self.answer_traced(trace, request, asked));
@@ -181,8 +204,11 @@ impl Gatekeeper {
             address,
             prefix,
         };
-        let answering = AssertUnwindSafe(self.gate.answer(question)).catch_unwind();
-        let mut response = answering.await.unwrap_or_else(|_| panicked());
+        let answering = AssertUnwindSafe(self.gate.answer(&question)).catch_unwind();
+        let mut response = answering.await.unwrap_or_else(|_| {
+            log_panic();
+            self.gate.answer_unasked(&question)
+        });
         if method == Method::HEAD {
             without_body(&mut response);
         }
@@ -209,6 +235,8 @@ fn without_body(response: &mut Response) {
 mod tests {
     use super::*;
 
+    const AUTH_REQUEST: Option<&str> = Some("/auth-request/{event}/{method}");
+
     fn route(path: &str, prefix: &str) -> Option<(&'static str, usize)> {
         let asked = Asked::read(path, prefix)?;
         Some((asked.route, asked.prefix_bytes))
@@ -221,19 +249,19 @@ mod tests {
             ("/gate/night/", Some("/gate/{event}/")),
             ("/gate/night//a/b", Some("/gate/{event}/{*rest}")),
             ("/gate/%C3/x", Some("/gate/{event}/{*rest}")),
-            (
-                "/auth-request/night/GET",
-                Some("/auth-request/{event}/{method}"),
-            ),
-            ("/gate", None),
-            ("/gate/", None),
-            // No event has that name, and a proxy is to be told no, as of any other.
+            ("/auth-request/night/GET", AUTH_REQUEST),
+            // No event has these names, and a proxy is to be told no, as of any other.
+            ("/gate", Some("/gate/{event}")),
+            ("/gate/", Some("/gate/{event}")),
             ("/gate//x", Some("/gate/{event}/{*rest}")),
-            ("/auth-request//GET", Some("/auth-request/{event}/{method}")),
+            ("/auth-request", AUTH_REQUEST),
+            ("/auth-request/", AUTH_REQUEST),
+            ("/auth-request//GET", AUTH_REQUEST),
+            ("/auth-request/night", AUTH_REQUEST),
+            ("/auth-request/night/", AUTH_REQUEST),
+            ("/auth-request/night/GET/x", AUTH_REQUEST),
             ("/gates/night", None),
-            ("/auth-request/night", None),
-            ("/auth-request/night/", None),
-            ("/auth-request/night/GET/x", None),
+            ("/auth-requests/night/GET", None),
             ("/e/gate/night", None),
         ] {
             assert_eq!(route(path, ""), wanted.map(|wanted| (wanted, 0)), "{path}");

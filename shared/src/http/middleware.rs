@@ -53,7 +53,7 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
     });
     tokio::spawn(crate::organiser::follow(site.clone()));
     let reporting = site.clone();
-    tokio::spawn(async move { reporting.limits.requests.report(&reporting.stop).await });
+    tokio::spawn(async move { reporting.limits.report(&reporting.stop).await });
     if let Some(purger) = site.edge.purger() {
         tokio::spawn(purger.run(site.stop.clone()));
     }
@@ -183,9 +183,14 @@ pub(super) fn finish(site: &AppContext, finished: Finished<'_>, response: Respon
 }
 
 /// Answers a request whose handler panicked.
-pub(super) fn panicked() -> Response {
-    tracing::error!("a handler panicked");
+fn panicked() -> Response {
+    log_panic();
     Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+}
+
+/// Logs that the handler of a request panicked.
+pub(super) fn log_panic() {
+    tracing::error!("a handler panicked");
 }
 
 /// Has a request answered, or refuses it because of overload.

@@ -11,7 +11,7 @@ use crate::http::listener::{Caps, Transport};
 use crate::http::load::{Load, LoadArgs, LoadLimits};
 use crate::http::path_prefix::parse_prefix;
 use crate::http::proxy_protocol::TrustedProxies;
-use crate::http::rate_limit::{AddressLimiter, Cap, Limiter, SharedLimits};
+use crate::http::rate_limit::{AddressLimiter, Cap, KeyLimiter, Limited, Limiter, SharedLimits};
 use crate::http::tls::{CertificateFiles, Tls};
 use crate::keys::{NamedSecret, check_distinct, read_admin_key, read_more_keys, split};
 use crate::log::LogFormat;
@@ -411,14 +411,17 @@ impl Settings {
             key_source: keys,
             audit: Audit::open(&folder.join("audit.jsonl"), clock.now())?,
             limits: Limits {
-                requests: AddressLimiter::new(|factor| {
+                requests: AddressLimiter::new(Limited::Requests, |factor| {
                     let count = rates.requests.saturating_mul(factor);
                     Limiter::per_second(count, count.saturating_mul(2))
                 }),
                 places: SharedLimits::new(rates.joins, rates.rejoins),
                 live_places: Cap::new(rates.live_places, address_secret.clone()),
                 seat_holders: Cap::new(rates.seat_holders, address_secret.clone()),
-                visitors: Limiter::per_second(rates.visitors, rates.visitors.saturating_mul(3)),
+                visitors: KeyLimiter::new(
+                    Limited::Visitors,
+                    Limiter::per_second(rates.visitors, rates.visitors.saturating_mul(3)),
+                ),
                 organiser_keys: Failures::new("organiser key"),
                 service_key: Failures::new("service key"),
             },

@@ -4,7 +4,7 @@ use crate::site::{KEY, Node, Site, word};
 use client::Client;
 use hyper::Method;
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn an_address_is_given_no_more_places_by_three_nodes_than_by_one() {
@@ -131,6 +131,99 @@ async fn requests_of_an_address_are_limited_by_the_nodes_of_a_store_together() {
         for node in nodes {
             assert_eq!(ask(node, "198.51.100.8").await, 1, "a neighbour");
         }
+    }
+}
+
+#[tokio::test]
+async fn requests_of_a_visitor_are_limited_by_the_nodes_of_a_store_together() {
+    let server = testkit::Postgres::start();
+    let url = server.url(&server.database());
+    let limit = || ("FAIRLINE_VISITOR_REQUESTS_PER_SECOND", "10".to_owned());
+    let shop = || vec![limit(), ("FAIRLINE_INVENTORY", url.clone())];
+    let site = Site::of(vec![vec![limit()], vec![limit()]], vec![shop(), shop()]).await;
+    let settings = json!({"id": "arena", "name": "Arena",
+        "admission": {"rate_per_minute": 6_000_000, "batch_seconds": 1, "max_active": 1000}});
+    let plan = json!({"categories": [{"id": "c", "name": "C", "price": 100}],
+        "areas": [{"id": "floor", "category": "c", "capacity": 200}]});
+    let made = site.client.create_event(KEY, &settings, Some(plan)).await;
+    made.unwrap();
+    let [(ada_pass, ada_token), (ben_pass, ben_token)] =
+        [site.admit("arena").await, site.admit("arena").await];
+    let sessions = "/api/v1/events/arena/sessions";
+    let session = async |token: &str| {
+        let opened = site.checkout.client.post(sessions, token, json!({})).await;
+        word(&opened.unwrap().body["session"])
+    };
+    let (ada, ben) = (session(&ada_token).await, session(&ben_token).await);
+    let rooms = [&site.rooms[0], &site.rooms[1]];
+    let shops = [&site.checkout, &site.checkouts[0]];
+    let me = "/api/v1/events/arena/line/me";
+    for (nodes, path, visitor, other) in [
+        (rooms, me, &ada_pass, &ben_pass),
+        (shops, sessions, &ada, &ben),
+    ] {
+        let ask = async |node: &Node, bearer: &str| {
+            let bearer = format!("Bearer {bearer}");
+            let heads = [("authorization", bearer.as_str())];
+            let answer = node.client.raw(Method::GET, path, &heads, vec![]).await;
+            match answer.unwrap().status().as_u16() {
+                200 => 1,
+                429 => 0,
+                status => panic!("{status}"),
+            }
+        };
+        let began = Instant::now();
+        let mut answered = 0;
+        while began.elapsed().as_secs() < 6 {
+            for node in nodes {
+                answered += ask(node, visitor).await;
+            }
+        }
+        // Thirty at once at each node, and from then on ten a second of both.
+        let most = 60.0 + 12.0 * began.elapsed().as_secs_f64();
+        let is_limited = (30.0..most).contains(&f64::from(answered));
+        assert!(is_limited, "{answered} requests, at most {most}: {path}");
+        for node in nodes {
+            assert_eq!(ask(node, other).await, 1, "another fan");
+        }
+    }
+}
+
+#[tokio::test]
+async fn lists_of_orders_are_asked_for_at_the_checkouts_of_a_store_together() {
+    let server = testkit::Postgres::start();
+    let url = server.url(&server.database());
+    let mail = testkit::SmtpServer::start().await;
+    let shop = || {
+        vec![
+            ("FAIRLINE_INVENTORY", url.clone()),
+            ("FAIRLINE_SMTP", mail.url(1)),
+            ("FAIRLINE_MAIL_FROM", "tickets@arena.example".to_owned()),
+        ]
+    };
+    let site = Site::of(vec![vec![]], vec![shop(), shop()]).await;
+    let ask = async |node: &Node| {
+        let heads = [
+            ("x-forwarded-for", "198.51.100.7"),
+            ("content-type", "application/json"),
+        ];
+        let body = br#"{"email": "ada@example.org"}"#.to_vec();
+        let path = "/api/v1/orders/find";
+        let answer = node.client.raw(Method::POST, path, &heads, body).await;
+        answer.unwrap().status().as_u16()
+    };
+    let mut taken = 0;
+    while ask(&site.checkout).await == 202 {
+        taken += 1;
+        assert!(taken <= 20, "an hour has not passed");
+    }
+    assert_eq!(taken, 20);
+    // The other checkout learns of it once it reports what it counted, behind the requests.
+    let mut more = 0;
+    while ask(&site.checkouts[0]).await == 202 {
+        more += 1;
+        assert!(more < 20, "it counts for itself");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

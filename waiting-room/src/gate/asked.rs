@@ -45,7 +45,9 @@ impl Asked {
             headers,
             ..
         } = *question;
-        let auth_request = path.strip_prefix("/auth-request/");
+        // Either may have lost all that follows.
+        let auth_request = path.strip_prefix("/auth-request");
+        let auth_request = auth_request.map(|rest| rest.strip_prefix('/').unwrap_or(rest));
         let gate = path.strip_prefix("/gate/").unwrap_or_default();
         let path = auth_request.unwrap_or(gate);
         let (event, rest) = match path.split_once('/') {

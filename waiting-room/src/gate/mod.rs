@@ -48,8 +48,16 @@ pub(crate) struct RoomGate(pub(crate) Arc<Room>);
 
 #[async_trait]
 impl Gate for RoomGate {
-    async fn answer(&self, question: Question<'_>) -> Response {
-        ask_gate(&self.0, &question).await
+    async fn answer(&self, question: &Question<'_>) -> Response {
+        ask_gate(&self.0, question).await
+    }
+
+    fn answer_unasked(&self, question: &Question<'_>) -> Response {
+        answer_unasked(&self.0, question)
+    }
+
+    fn lets_unknown_pass(&self) -> bool {
+        self.0.gate.unknown_event_passes
     }
 }
 
@@ -87,9 +95,27 @@ async fn ask_gate(room: &Arc<Room>, question: &Question<'_>) -> Response {
     if is_open_to_all(room, asked.event.as_ref()).await {
         return success(&asked);
     }
-    let base = format!("{}{}", room.site.public_url, question.prefix);
     let refusal = refusal.unwrap_or_else(Problem::bad_admission);
-    refuse(&asked, queue_url(room, &base, &asked), refusal)
+    refuse(&asked, queue_url(room, question, &asked), refusal)
+}
+
+/// Answers where an error of ours keeps the line from being asked: a token that verifies passes, and
+/// all others are treated as at the gate of an event that does not exist.
+fn answer_unasked(room: &Room, question: &Question<'_>) -> Response {
+    let asked = Asked::read(question);
+    let claims = asked.event.as_ref().and_then(|event| {
+        let admissions = admissions(room, event, question.headers);
+        admissions.into_iter().next()
+    });
+    match claims {
+        Some(claims) => admit(room, &asked, &claims, None),
+        None if asked.is_preflight || room.gate.unknown_event_passes => success(&asked),
+        None => refuse(
+            &asked,
+            queue_url(room, question, &asked),
+            Problem::bad_admission(),
+        ),
+    }
 }
 
 /// Answers a request of an admitted visitor. `word` is the content of the cookie by which the client
@@ -144,8 +170,9 @@ fn refuse(asked: &Asked, queue: HeaderValue, refusal: Problem) -> Response {
     response
 }
 
-/// Returns the address of the queue page under `base`.
-fn queue_url(room: &Room, base: &str, asked: &Asked) -> HeaderValue {
+/// Returns the address of the queue page.
+fn queue_url(room: &Room, question: &Question<'_>, asked: &Asked) -> HeaderValue {
+    let base = format!("{}{}", room.site.public_url, question.prefix);
     let url = match (&asked.event, &asked.target) {
         (None, _) => format!("{base}/"),
         (Some(event), None) => format!("{base}/e/{event}"),

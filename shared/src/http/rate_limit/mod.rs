@@ -3,6 +3,8 @@
 
 mod bucket;
 mod cap;
+mod key_limiter;
+mod limited;
 mod network;
 mod reports;
 mod shared;
@@ -12,11 +14,13 @@ pub use bucket::Limiter;
 #[cfg(test)]
 pub(crate) use cap::tests::Lists;
 pub use cap::{Cap, Holder, ListChange, ListMember, MEMBERS_MAX, SharedLists};
+pub use key_limiter::KeyLimiter;
+pub use limited::Limited;
 pub use network::folded;
 pub use shared::{SharedBucket, SharedBuckets};
 pub use shared_count::SharedCount;
 
-use self::network::{FACTORS, networks};
+use self::network::{FACTORS, Network, networks};
 use self::reports::Reports;
 use self::shared::{Filling, Sharing};
 use crate::crypto::Secret;
@@ -25,10 +29,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
-/// Kind of the buckets of visitors; those of networks have their number of bits.
+/// Kind of the buckets of rejoins; those of joins have the number of bits of a network.
 const REJOINS: u8 = 0;
-/// First kind of the buckets of an [`AddressLimiter`], one for each width.
-const OF_ADDRESSES: u8 = 1;
 
 /// A limit on each client address and, more widely, on the networks around it. Nodes with the same
 /// store count together: each counts by itself and reports addresses that come often, so that no
@@ -36,15 +38,17 @@ const OF_ADDRESSES: u8 = 1;
 pub struct AddressLimiter {
     /// By width, as [`networks`] returns them.
     limiters: [Limiter; network::WIDTHS],
-    reports: Reports,
+    limited: Limited,
+    reports: Reports<Network>,
 }
 
 impl AddressLimiter {
     /// Creates a limit for each address; `limiter` creates the limiter of a network that may do
     /// so many times as much as an address.
-    pub fn new(limiter: impl Fn(u32) -> Limiter) -> AddressLimiter {
+    pub fn new(limited: Limited, limiter: impl Fn(u32) -> Limiter) -> AddressLimiter {
         AddressLimiter {
             limiters: FACTORS.map(limiter),
+            limited,
             reports: Reports::default(),
         }
     }
@@ -75,13 +79,14 @@ impl AddressLimiter {
     /// Reports to the store, and learns from it, until the stop signal. Returns at once where there
     /// is no store.
     pub async fn report(&self, stop: &CancellationToken) {
-        self.reports.run(&self.limiters, OF_ADDRESSES, stop).await;
+        self.reports.run(&self.limiters, self.limited, stop).await;
     }
 }
 
 /// Limits that all nodes share where there is a store for it.
 pub struct SharedLimits {
-    joins: AddressLimiter,
+    /// By width, as [`networks`] returns them.
+    joins: [Limiter; network::WIDTHS],
     rejoins: Limiter,
     sharing: OnceLock<Sharing>,
 }
@@ -91,9 +96,8 @@ impl SharedLimits {
     /// the first in an hour; 0 sets none.
     pub fn new(joins_per_minute: u32, rejoins_per_hour: u32) -> SharedLimits {
         SharedLimits {
-            joins: AddressLimiter::new(|factor| {
-                Limiter::per_minute(joins_per_minute.saturating_mul(factor))
-            }),
+            joins: FACTORS
+                .map(|factor| Limiter::per_minute(joins_per_minute.saturating_mul(factor))),
             rejoins: Limiter::per_hour(rejoins_per_hour),
             sharing: OnceLock::new(),
         }
@@ -111,7 +115,7 @@ impl SharedLimits {
     pub async fn join(&self, address: IpAddr) -> Result<(), u32> {
         let mut filling = Vec::new();
         self.halve_unshared();
-        let limiters = self.joins.limiters.iter().zip(networks(address));
+        let limiters = self.joins.iter().zip(networks(address));
         for (limiter, network) in limiters {
             let Some(network) = network else { continue };
             let used = limiter.take(network)?;
@@ -134,7 +138,7 @@ impl SharedLimits {
 
     fn halve_unshared(&self) {
         if self.sharing.get().is_some() {
-            let joins = self.joins.limiters.iter();
+            let joins = self.joins.iter();
             joins
                 .chain([&self.rejoins])
                 .for_each(Limiter::halve_unshared);
@@ -167,7 +171,7 @@ mod tests {
 
     /// A store that counts and forgets nothing.
     #[derive(Default)]
-    struct Counts {
+    pub(super) struct Counts {
         by_id: Mutex<HashMap<u32, u64>>,
         calls: Mutex<usize>,
     }
@@ -225,7 +229,9 @@ mod tests {
     /// Nodes that have two hundred requests of an address at once, and as good as none later.
     fn shared_requests(count: usize, store: &Arc<Counts>) -> Vec<AddressLimiter> {
         let node = || {
-            let node = AddressLimiter::new(|factor| Limiter::per_second(1, 200 * factor));
+            let node = AddressLimiter::new(Limited::Requests, |factor| {
+                Limiter::per_second(1, 200 * factor)
+            });
             node.share(store.clone(), Secret::derive(b"secret", "limits"));
             node
         };
@@ -233,7 +239,7 @@ mod tests {
     }
 
     async fn send(node: &AddressLimiter) {
-        node.reports.send(&node.limiters, OF_ADDRESSES).await;
+        node.reports.send(&node.limiters, node.limited).await;
     }
 
     #[tokio::test]
@@ -279,7 +285,9 @@ mod tests {
 
     #[tokio::test]
     async fn while_the_store_is_away_requests_are_limited_at_each_node() {
-        let node = AddressLimiter::new(|factor| Limiter::per_second(1, 200 * factor));
+        let node = AddressLimiter::new(Limited::Requests, |factor| {
+            Limiter::per_second(1, 200 * factor)
+        });
         node.share(Arc::new(Away), Secret::derive(b"secret", "limits"));
         let mut allowed = 0;
         for _ in 0..400 {

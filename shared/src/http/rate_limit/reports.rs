@@ -1,12 +1,12 @@
 //! Reports of what a node counted to the store that all nodes share. They are sent behind the
 //! requests, none of which waits for them.
 
-use super::network::Network;
 use super::shared::{Filling, Sharing};
-use super::{Limiter, SharedBuckets};
+use super::{Limited, Limiter, SharedBuckets};
 use crate::crypto::Secret;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -25,18 +25,28 @@ const EXCESS_FACTOR: u64 = 8;
 /// A bucket: the index of its limiter, and its own.
 type BucketIndex = (usize, usize);
 
-/// Buckets to be reported, and the store.
-#[derive(Default)]
-pub(super) struct Reports {
+/// Buckets to be reported, each with a key that was counted in it, and the store.
+pub(super) struct Reports<K> {
     sharing: OnceLock<Sharing>,
-    waiting: Mutex<HashMap<BucketIndex, Network>>,
+    waiting: Mutex<HashMap<BucketIndex, K>>,
     /// Those whose turn it is. The next ones come once all of these were sent, so that none is left
     /// behind by others that are used all the time.
-    turn: Mutex<Vec<(BucketIndex, Network)>>,
+    turn: Mutex<Vec<(BucketIndex, K)>>,
     wake: Notify,
 }
 
-impl Reports {
+impl<K> Default for Reports<K> {
+    fn default() -> Reports<K> {
+        Reports {
+            sharing: OnceLock::new(),
+            waiting: Mutex::default(),
+            turn: Mutex::default(),
+            wake: Notify::new(),
+        }
+    }
+}
+
+impl<K: Display> Reports<K> {
     pub(super) fn share(&self, store: Arc<dyn SharedBuckets>, secret: Secret) {
         let _ = self.sharing.set(Sharing { store, secret });
     }
@@ -46,22 +56,27 @@ impl Reports {
     }
 
     /// Has a bucket reported.
-    pub(super) fn add(&self, bucket: BucketIndex, network: Network) {
+    pub(super) fn add(&self, bucket: BucketIndex, key: K) {
         let mut waiting = self.waiting.lock();
         if waiting.len() < WAITING_MAX {
-            waiting.insert(bucket, network);
+            waiting.insert(bucket, key);
             self.wake.notify_one();
         }
     }
 
     /// Reports what waits until the stop signal. Returns at once where nothing is shared.
-    pub(super) async fn run(&self, limiters: &[Limiter], first_kind: u8, stop: &CancellationToken) {
+    pub(super) async fn run(
+        &self,
+        limiters: &[Limiter],
+        limited: Limited,
+        stop: &CancellationToken,
+    ) {
         while self.is_shared() {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = stop.cancelled() => return,
             }
-            self.send(limiters, first_kind).await;
+            self.send(limiters, limited).await;
             tokio::select! {
                 () = tokio::time::sleep(REPORT_EVERY) => {}
                 () = stop.cancelled() => return,
@@ -71,19 +86,19 @@ impl Reports {
 
     /// Sends one report, and refuses what is full for as long as the store says. While the store is
     /// away each node counts for itself.
-    pub(super) async fn send(&self, limiters: &[Limiter], first_kind: u8) {
+    pub(super) async fn send(&self, limiters: &[Limiter], limited: Limited) {
         let Some(sharing) = self.sharing.get() else {
             return;
         };
         limiters.iter().for_each(Limiter::halve_unshared);
         let waiting = self.take_waiting();
-        let filling = waiting.into_iter().map(|((width, bucket), network)| {
-            let limiter = &limiters[width];
+        let filling = waiting.into_iter().map(|((at, bucket), key)| {
+            let limiter = &limiters[at];
             Filling {
                 limiter,
                 bucket,
-                kind: first_kind + width as u8,
-                name: network.to_string(),
+                kind: limited as u8 + at as u8,
+                name: key.to_string(),
                 excess_max: limiter.rate.burst * EXCESS_FACTOR,
             }
         });
@@ -96,7 +111,7 @@ impl Reports {
         }
     }
 
-    fn take_waiting(&self) -> Vec<(BucketIndex, Network)> {
+    fn take_waiting(&self) -> Vec<(BucketIndex, K)> {
         let (mut turn, mut waiting) = (self.turn.lock(), self.waiting.lock());
         if turn.is_empty() {
             turn.extend(waiting.drain());
@@ -118,19 +133,15 @@ mod tests {
     #[test]
     fn no_bucket_is_left_behind_by_others_that_are_used_all_the_time() {
         let reports = Reports::default();
-        let network = Network {
-            first: "192.0.2.1".parse().unwrap(),
-            bits: 32,
-        };
         let all: HashSet<BucketIndex> = (0..3 * REPORTED_MAX).map(|at| (0, at)).collect();
-        all.iter().for_each(|bucket| reports.add(*bucket, network));
+        all.iter().for_each(|bucket| reports.add(*bucket, "a key"));
         let mut reported = HashSet::new();
         for _ in 0..3 {
             let taken = reports.take_waiting();
             assert_eq!(taken.len(), REPORTED_MAX);
-            for (bucket, network) in taken {
+            for (bucket, key) in taken {
                 reported.insert(bucket);
-                reports.add(bucket, network);
+                reports.add(bucket, key);
             }
         }
         assert_eq!(reported, all);
