@@ -409,7 +409,10 @@ async fn a_delivery_of_a_node_that_died_before_it_recorded_it_is_made_again() {
             let is_it = |other: &Value| other["id"] == json!(taken[0].id);
             deliveries.into_iter().find(is_it).unwrap()
         };
-        until("it is delivered", async || it().await["state"] == "delivered").await;
+        until("it is delivered", async || {
+            it().await["state"] == "delivered"
+        })
+        .await;
         assert_eq!(it().await["attempts"], 2);
         let posted = receiver.posted().into_iter();
         assert_eq!(posted.filter(|it| it.id() == taken[0].id).count(), 1);

@@ -135,9 +135,8 @@ impl Model {
     }
 
     fn report(&mut self, available: usize) {
-        let is_known = |(known, at): (usize, i64)| {
-            known == available && self.now - at < SAME_SEATS_MS
-        };
+        let is_known =
+            |(known, at): (usize, i64)| known == available && self.now - at < SAME_SEATS_MS;
         let is_on_redis = self.beats.is_some();
         if !(is_on_redis && self.is_idle() && self.seats.is_some_and(is_known)) {
             self.seats = Some((available, self.now));
