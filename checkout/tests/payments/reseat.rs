@@ -1,6 +1,7 @@
 //! Tickets of an order moved to other seats, through the router and each provider.
 
 use crate::at_provider::Operation;
+use crate::mails::{stages, text};
 use crate::moving::{BALCONY, BOX, EVENT, code_of, codes, seats_of, to};
 use crate::node::ORGANISER_KEY;
 use crate::stage::{PRICE, ProviderStage};
@@ -358,5 +359,22 @@ async fn a_move_that_is_sent_again_with_its_key_is_made_once() {
             refunded.map(|refunded| refunded.amount),
             Some(PRICE - BALCONY)
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_buyer_of_a_ticket_that_was_moved_gets_the_new_one_by_mail() {
+    for (stage, server) in stages().await {
+        stage.set_hall().await;
+        let bought = stage.buy(&["s-A-1"]).await;
+        server.until(1).await;
+        let (status, _) = stage
+            .reseat(&bought.id, &to(&[("s-A-1", "s-A-4")], 0, ""))
+            .await;
+        assert_eq!(status, StatusCode::OK);
+        let received = server.until(2).await;
+        let plain = text(&received[1]);
+        assert!(plain.contains("s, row A, seat 4"), "{plain}");
+        assert!(!plain.contains("s, row A, seat 1"), "{plain}");
     }
 }
