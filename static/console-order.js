@@ -3,6 +3,7 @@
 import { call, locale } from "./api.js";
 import { api, atEnd, button, field, form, may, page, table } from "./console.js";
 import { orderMails } from "./console-mails.js";
+import { reseatForm } from "./console-reseat.js";
 import { invoiceList, savePdf } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
@@ -136,6 +137,7 @@ function show(url, first, mails) {
     tickets.hidden = !may("operator") || details.seats.every((/** @type {any} */ seat) => seat.state !== "sold");
     const one = (/** @type {any} */ payment) => paymentCard(payment, chosen, settled);
     payments.replaceChildren(...details.payments.toReversed().map(one));
+    moving.update(details);
     listInvoices().catch(() => {});
   };
   const listInvoices = async () => {
@@ -164,12 +166,19 @@ function show(url, first, mails) {
     else tell(`${back} was refunded.`);
   };
   const { order } = first;
+  const moving = reseatForm(order.event, url, async (reseated) => {
+    await reload();
+    const { from_label: from, to_label: to } = reseated.tickets[0];
+    const back = reseated.refund.amount ? ` ${money(reseated.refund)} goes back.` : "";
+    tell(`Moved from ${from} to ${to}: the order has another ticket.${back}`);
+  });
   page(
     make("p", {}, make("a", { href: `#/event/${order.event}` }, "Back to the sale")),
     make("div", { className: "heading" }, make("h1", {}, "Order"), pill, make("code", {}, order.id)),
     make("p", { className: "soft" }, new Date(order.created_at).toLocaleString(locale), " · ", buyer),
     told,
     ...(order.buyer && may("operator") ? [buyerForm(url, order.buyer, draw)] : []),
+    ...(may("operator") ? [moving.element] : []),
     tickets,
     invoices,
     make("div", { className: "grid" }, seats, payments),
@@ -265,6 +274,13 @@ function seatTable(details, chosen, refund) {
   ];
 }
 
+/** @param {any} part of a payment that was refunded */
+function refundedFor(part) {
+  const moved = (part.differences ?? []).map((/** @type {any} */ one) => one.seat);
+  if (moved.length) return `the move to ${moved.join(", ")}`;
+  return part.seats.join(", ") || "no seat that is named";
+}
+
 /** @param {any} payment @param {Set<string>} chosen @param {(details: any, payment: string) => void} settled */
 function paymentCard(payment, chosen, settled) {
   const facts = [
@@ -281,11 +297,7 @@ function paymentCard(payment, chosen, settled) {
     ),
   );
   const parts = payment.refunds.map((/** @type {any} */ part) =>
-    make(
-      "li",
-      {},
-      `${money(part.amount)} ${part.done ? "given back" : "on its way back"} for ${part.seats.join(", ") || "no seat that is named"}`,
-    ),
+    make("li", {}, `${money(part.amount)} ${part.done ? "given back" : "on its way back"} for ${refundedFor(part)}`),
   );
   return make(
     "section",

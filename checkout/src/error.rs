@@ -15,6 +15,8 @@ impl From<Refused> for Problem {
                 let errors: Vec<Value> = unknown.iter().map(detail).collect();
                 problem.with("unknown", unknown).with("errors", errors)
             }
+            Refused::SeatsUsed(used) => problem.with("used", used),
+            Refused::ReseatDiffers(reseated) => problem.with("reseat", json!(reseated)),
             Refused::LeavesSingle(left) => problem.with("left", left),
             Refused::UnknownType(id) | Refused::TypeOfOtherCategory(id) => {
                 problem.with("ticket_type", id)
@@ -78,6 +80,8 @@ fn plain(refused: &Refused) -> Problem {
         Refused::TicketOfOtherEvent(_) => (S::CONFLICT, "ticket-of-another-event", "This ticket is for another event"),
         Refused::TicketVoid => (S::CONFLICT, "ticket-void", "This ticket is not valid any more: it was given back"),
         Refused::TicketUsed { .. } => (S::CONFLICT, "ticket-used", "This ticket was used already"),
+        Refused::SeatsUsed(_) => (S::CONFLICT, "ticket-used", "A ticket was used already, and cannot be moved"),
+        Refused::ReseatDiffers(_) => (S::CONFLICT, "reseat-differs", "The difference in price is another one: look at it again"),
         Refused::OrderState(_) => (S::CONFLICT, "order-state", "The order's state does not allow this"),
         Refused::PaymentRunning => (S::CONFLICT, "payment-running", "A payment is under way"),
         Refused::InReview => (S::CONFLICT, "payment-in-review", "Its payment needs a look, or was settled outside"),

@@ -30,6 +30,7 @@ mod organiser_blocks;
 mod organiser_mails;
 mod organiser_orders;
 mod organiser_plans;
+mod organiser_reseat;
 mod organiser_webhooks;
 mod outbox_intake;
 mod pages;
@@ -88,6 +89,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(organiser_blocks::routes())
         .merge(organiser_orders::routes())
         .merge(organiser_plans::routes())
+        .merge(organiser_reseat::routes())
         .merge(cancellation::routes())
         .merge(desk::routes())
         .merge(invoices::routes())

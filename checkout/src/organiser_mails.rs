@@ -16,6 +16,7 @@ use shared::context::check;
 use shared::crypto::random_id;
 use shared::http::openapi::Refusals;
 use shared::http::problem::Problem;
+use shared::ids::EventId;
 use shared::organiser::Organiser;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -109,6 +110,25 @@ async fn list_order_mails(
     Ok(MailList::of(&shop, mails))
 }
 
+/// Adds the mail with the tickets of an order to those that are to be sent, and returns its id.
+pub(crate) async fn send_confirmation(
+    shop: &Shop,
+    event: &EventId,
+    order: &str,
+) -> Result<String, Refused> {
+    let again = NewMail {
+        id: random_id("mail_"),
+        event: event.as_str().to_owned(),
+        order: order.to_owned(),
+        kind: MailKind::Confirmed,
+        detail: String::new(),
+        created_at: shop.inventory.now(),
+    };
+    let mail = again.id.clone();
+    shop.inventory.mails().add(again).await?;
+    Ok(mail)
+}
+
 /// Send the confirmation of an order again, with its tickets; three times an hour at most. 409
 /// `not-confirmed` for an order without valid tickets; 404 `no-mail` where the site sends no mail.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/mails", tag = "organiser",
@@ -135,16 +155,7 @@ async fn resend_confirmation(
         return Err(Problem::new(StatusCode::CONFLICT, "no-buyer", title));
     }
     check(&mailer.resent, &details.order.id)?;
-    let again = NewMail {
-        id: random_id("mail_"),
-        event: event.as_str().to_owned(),
-        order: details.order.id.clone(),
-        kind: MailKind::Confirmed,
-        detail: String::new(),
-        created_at: shop.inventory.now(),
-    };
-    let mail = again.id.clone();
-    shop.inventory.mails().add(again).await?;
+    let mail = send_confirmation(&shop, &event, &details.order.id).await?;
     let change = Change {
         action: "order.resend",
         event: &event,

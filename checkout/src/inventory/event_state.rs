@@ -2,7 +2,7 @@
 //! of recent visitors.
 
 use super::best_available::{Peer, SeatIndex};
-use super::charges::{self, Lines, ticket_lines};
+use super::charges::{self, ChargeLine, Lines, ticket_lines};
 use super::layout::Layout;
 use super::model::*;
 use super::records::{
@@ -18,6 +18,7 @@ use shared::http::problem::Problem;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;
 use std::collections::HashMap;
+use std::slice;
 use std::sync::Arc;
 
 /// Visitors per cache generation; the cache holds up to twice as many.
@@ -211,6 +212,19 @@ impl EventState {
                 tickets.iter().map(|line| line.show(currency)).collect()
             }
         }
+    }
+
+    /// Returns the lines of what the ticket of a seat of an order was sold for.
+    pub(super) fn ticket_lines(&self, order: &OrderRow, seat: &SeatPrice) -> Vec<ChargeLine> {
+        let Some(lines) = &order.lines else {
+            return ticket_lines(slice::from_ref(seat), |id| self.category_name(id));
+        };
+        let own = lines.iter().filter(|line| line.is_for(seat));
+        let one = own.map(|line| ChargeLine {
+            quantity: 1,
+            ..line.clone()
+        });
+        one.collect()
     }
 
     /// Returns the name of a category; its id if the plan has none.

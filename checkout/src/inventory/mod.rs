@@ -37,6 +37,8 @@ mod price_line;
 mod purchase;
 mod records;
 mod refund_sums;
+mod reseat;
+mod reseated;
 mod reviewing;
 mod rules;
 mod sales;
@@ -78,6 +80,9 @@ pub use plan_difference::{MovedSeats, PlanDifference, Repriced, SeatGroup};
 pub use postgres::{Postgres, is_postgres};
 pub use purchase::Purchase;
 pub use refund_sums::RefundSum;
+pub use reseated::{
+    DifferenceSettlement, Reseat, Reseated, ReseatedTicket, SeatDifference, SeatMove,
+};
 pub use reviewing::{Settling, SettlingOutside};
 pub use rules::{LatePayment, Orphans, Rules, RulesPatch};
 pub use sales::{MethodSales, Sales};

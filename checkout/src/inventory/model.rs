@@ -7,6 +7,7 @@ pub use super::payment_review::{OutsideOutcome, PaymentReview, ReviewReason, Set
 pub use super::payment_state::PaymentState;
 use super::plan_difference::PlanDifference;
 pub use super::price_line::{LineKind, PriceLine};
+use super::reseated::Reseated;
 pub use super::seat_price::{SeatPrice, TicketType};
 pub use super::shard_view::ShardView;
 use serde::{Deserialize, Serialize};
@@ -448,6 +449,10 @@ pub enum Refused {
     TicketUsed { at: Time, door: String },
     #[error("the show was cancelled: {0}")]
     EventCancelled(String),
+    #[error("tickets were used")]
+    SeatsUsed(Vec<String>),
+    #[error("this move of tickets is not confirmed")]
+    ReseatDiffers(Box<Reseated>),
     #[error("the order is {0}")]
     OrderState(String),
     #[error("a payment is under way")]

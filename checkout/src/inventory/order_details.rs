@@ -1,10 +1,10 @@
 //! An order with everything about its money, as organisers see it.
 
-use super::charges;
 use super::commands::{outside, settlements};
 use super::event_state::EventState;
 use super::model::*;
 use super::records::{OrderRow, OrderState, PaymentRow};
+use super::reseated::SeatDifference;
 use serde::Serialize;
 use shared::time::Time;
 use std::sync::Arc;
@@ -58,8 +58,8 @@ pub struct OrderSeat {
     pub ticket_type: Option<Arc<TicketType>>,
     /// Its price.
     pub price: Money,
-    /// Its price with the fees and taxes of its ticket: what its refund gives back, unless it is the
-    /// last one that the order has.
+    /// Its price with the fees and taxes of its ticket, less what was given back when the ticket was
+    /// moved to it: what its refund gives back, unless it is the last one that the order has.
     pub refund: Money,
     /// State of the seat.
     pub state: OrderSeatState,
@@ -99,8 +99,12 @@ pub struct PaymentDetails {
 pub struct PartRefund {
     /// `ref_…`
     pub id: String,
-    /// The seats whose money it is; none if it was made at the provider itself.
+    /// The seats whose money it is; none if it was made at the provider itself, or gives back
+    /// differences in price.
     pub seats: Vec<String>,
+    /// Differences in price that it gives back for tickets which were moved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<SeatDifference>,
     /// Its amount.
     pub amount: Money,
     /// Whether the provider has made it.
@@ -133,7 +137,7 @@ impl OrderDetails {
                     ticket_type: seat.ticket_type.clone(),
                     price: seat.price,
                     refund: Money {
-                        amount: charges::seat_total(&row.lines, seat),
+                        amount: row.worth(seat),
                         currency: row.total.currency,
                     },
                     state: state_of(event_state, row, &seat.id),
@@ -180,6 +184,14 @@ fn details(event_state: &EventState, order: &OrderRow, row: &PaymentRow) -> Paym
     let refunds = row.refunds.iter().map(|refund| PartRefund {
         id: refund.id.clone(),
         seats: refund.seats.iter().filter_map(name).collect(),
+        differences: refund
+            .differences
+            .iter()
+            .map(|difference| SeatDifference {
+                seat: difference.seat.clone(),
+                amount: money(difference.amount),
+            })
+            .collect(),
         amount: money(refund.amount),
         done: refund.is_done,
     });

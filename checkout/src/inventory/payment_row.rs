@@ -48,6 +48,18 @@ pub(super) struct RefundRow {
     /// In minor units.
     pub(super) amount: i64,
     pub(super) is_done: bool,
+    /// What it gives back for seats whose tickets were moved to them and cost less.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) differences: Vec<DifferenceRow>,
+}
+
+/// Difference in price that is given back for a ticket which was moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DifferenceRow {
+    /// Id of the seat that the ticket has now.
+    pub(super) seat: String,
+    /// In minor units.
+    pub(super) amount: i64,
 }
 
 /// Entry of a payment's history.

@@ -1,7 +1,7 @@
 //! Stored records: the rows of both engines, all records of one visitor in one event, and the
 //! changes made by a request.
 
-use super::charges::Lines;
+use super::charges::{Lines, seat_total};
 use super::invoices::NewInvoice;
 use super::model::{Buyer, HoldState, Money, SeatPrice, SeatState};
 use super::outbox::OutboxEntry;
@@ -112,6 +112,8 @@ pub(super) struct TicketRow {
     /// Index of the seat in the layout.
     pub(super) seat: u32,
     pub(super) id: String,
+    /// Whether it was checked in, when it was read.
+    pub(super) is_used: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -165,6 +167,15 @@ impl OrderRow {
         self.payments
             .last()
             .expect("every order is created with a payment")
+    }
+
+    /// Returns what a seat costs with all that its ticket bears, less what was given back for it when
+    /// its ticket was moved.
+    pub(super) fn worth(&self, seat: &SeatPrice) -> i64 {
+        let refunds = self.payments.iter().flat_map(|payment| &payment.refunds);
+        let differences = refunds.flat_map(|refund| &refund.differences);
+        let own = differences.filter(|difference| *difference.seat == *seat.id);
+        seat_total(&self.lines, seat) - own.map(|difference| difference.amount).sum::<i64>()
     }
 
     /// Returns the number of seats that were given back one by one, and may be others' by now.
@@ -404,6 +415,8 @@ pub(super) struct ChangeSet {
     pub(super) new_tickets: Vec<OrderTicket>,
     /// Tickets that become void.
     pub(super) tickets_void: Vec<OrderTicket>,
+    /// Whether tickets become void only if they were not used.
+    pub(super) is_of_unused: bool,
     /// Boxed, as most requests have none.
     pub(super) answer: Option<Box<NewAnswer>>,
     /// Events that follow from the changes, in order.

@@ -184,13 +184,20 @@ fn worth(details: &OrderDetails) -> i64 {
     }
 }
 
-/// Returns what the seats that an order has cost with all that each bears.
+/// Returns what the seats that an order has cost with all that each bears, less what went back for
+/// those whose tickets were moved to them.
 fn price(details: &OrderDetails) -> i64 {
+    let refunds = details.payments.iter().flat_map(|payment| &payment.refunds);
+    let done = refunds.filter(|refund| refund.done);
+    let differences = done.flat_map(|refund| &refund.differences);
     let lines = details.order.lines.iter().filter(|line| !line.included);
     let of = |seat: &OrderSeat| -> i64 {
         let own = lines.clone();
         let own = own.filter(|line| line.category.as_ref() == Some(&seat.category));
-        own.map(|line| line.unit.amount).sum()
+        let less = differences.clone();
+        let less = less.filter(|less| *less.seat == *seat.id);
+        own.map(|line| line.unit.amount).sum::<i64>()
+            - less.map(|less| less.amount.amount).sum::<i64>()
     };
     seats(details).map(of).sum()
 }

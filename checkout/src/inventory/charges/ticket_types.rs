@@ -176,6 +176,21 @@ impl Prices {
         }
     }
 
+    /// Gives a seat the price that is set for a ticket of this type, or of the standard one if its
+    /// category has no such type.
+    pub(in crate::inventory) fn set_as_sold(
+        &self,
+        seat: &mut SeatPrice,
+        sold: Option<&TicketType>,
+    ) {
+        self.set(std::slice::from_mut(seat));
+        let own = sold.and_then(|sold| self.find(&seat.category, &sold.id).ok());
+        if let Some((_, own)) = own {
+            seat.price.amount = own.price;
+            seat.ticket_type = Some(own.ticket_type());
+        }
+    }
+
     /// Gives seats of a hold the ticket types that a fan chose. Those of the standard type keep the
     /// price that they were held for.
     ///

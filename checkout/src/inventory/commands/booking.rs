@@ -87,6 +87,7 @@ impl UnitOfWork<'_> {
             let ticket = TicketRow {
                 seat: *seat,
                 id: random_id("tix_"),
+                is_used: false,
             };
             self.order_row(id).tickets.push(ticket.clone());
             self.changes.new_tickets.push(OrderTicket {

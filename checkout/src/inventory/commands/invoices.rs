@@ -4,7 +4,9 @@ use super::{UnitOfWork, json};
 use crate::inventory::charges::{self, ChargeLine, ticket_lines};
 use crate::inventory::invoices::{DocumentContent, NewInvoice};
 use crate::inventory::model::*;
-use crate::inventory::records::OrderRow;
+use crate::inventory::payment_row::DifferenceRow;
+use crate::inventory::price_line::{LineKind, PriceLine};
+use crate::inventory::records::{OrderRow, RefundRow};
 
 impl UnitOfWork<'_> {
     /// Issues the invoice of an order that is confirmed now, with the change of its payment.
@@ -41,6 +43,42 @@ impl UnitOfWork<'_> {
         let content = DocumentContent {
             lines: lines.iter().map(|line| line.show(currency)).collect(),
             total: Money { amount, currency },
+            issuer: None,
+        };
+        self.issue(payment, None, &content);
+    }
+
+    /// Issues the credit note of an order for differences in price that have gone back.
+    pub(super) fn credit_differences(&mut self, id: &str, payment: &str, part: &RefundRow) {
+        let Some(order) = self.records.order(id) else {
+            return;
+        };
+        let currency = order.total.currency;
+        let line = |difference: &DifferenceRow| {
+            let mut seats = order.seats.iter();
+            let seat = seats.find(|seat| *seat.id == *difference.seat);
+            let label = seat.map_or(&*difference.seat, |seat| &*seat.label);
+            let unit = Money {
+                amount: difference.amount,
+                currency,
+            };
+            PriceLine {
+                kind: LineKind::Ticket,
+                name: format!("Difference in price, {label}"),
+                category: None,
+                ticket_type: None,
+                quantity: 1,
+                unit,
+                amount: unit,
+                included: false,
+            }
+        };
+        let content = DocumentContent {
+            lines: part.differences.iter().map(line).collect(),
+            total: Money {
+                amount: part.amount,
+                currency,
+            },
             issuer: None,
         };
         self.issue(payment, None, &content);

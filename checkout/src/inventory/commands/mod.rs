@@ -12,6 +12,7 @@ mod orders;
 mod payment_steps;
 mod payments;
 mod refunds;
+mod reseating;
 mod reviews;
 mod sessions;
 

@@ -1,7 +1,6 @@
 //! Commands on refunds: of a whole order, or of some of its seats.
 
 use super::UnitOfWork;
-use crate::inventory::charges;
 use crate::inventory::model::*;
 use crate::inventory::payment_state::PaymentEvent;
 use crate::inventory::records::{OrderRow, OrderState, RefundRow};
@@ -53,6 +52,7 @@ impl UnitOfWork<'_> {
             seats: tickets.map(|ticket| ticket.seat).collect(),
             amount,
             is_done: false,
+            differences: Vec::new(),
         })
     }
 
@@ -74,6 +74,7 @@ impl UnitOfWork<'_> {
             seats: Vec::new(),
             amount: 0,
             is_done: false,
+            differences: Vec::new(),
         };
         let mut unknown = Vec::new();
         for id in seats {
@@ -83,7 +84,7 @@ impl UnitOfWork<'_> {
                 (Some(_), Some(place)) if part.seats.contains(&place) => {}
                 (Some(priced), Some(place)) => {
                     part.seats.push(place);
-                    part.amount += charges::seat_total(&order.lines, priced);
+                    part.amount += order.worth(priced);
                 }
                 _ => unknown.push(id.clone()),
             }
@@ -157,7 +158,11 @@ impl UnitOfWork<'_> {
                 refund.is_done = true;
             }
         });
-        self.credit(id, &payment.id, &part.seats, part.amount);
+        if part.differences.is_empty() {
+            self.credit(id, &payment.id, &part.seats, part.amount);
+        } else {
+            self.credit_differences(id, &payment.id, part);
+        }
         if self.order_row(id).state == OrderState::Refunding {
             return self.refunded_whole(id);
         }

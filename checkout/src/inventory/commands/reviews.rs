@@ -341,6 +341,7 @@ impl UnitOfWork<'_> {
             seats: Vec::new(),
             amount,
             is_done: true,
+            differences: Vec::new(),
         };
         self.change_payment(id, &payment.id, |row| {
             row.refunded += refund.amount;

@@ -13,7 +13,7 @@ pub enum EventType {
     OrderExpired,
     /// A ticket of a confirmed order is valid.
     TicketIssued,
-    /// A ticket is not valid any more: its money was given back.
+    /// A ticket is not valid any more: its money was given back, or it was moved to another seat.
     TicketVoided,
     /// A ticket was checked in at the door.
     TicketCheckedIn,
@@ -125,7 +125,9 @@ impl EventType {
             EventType::OrderCancelled => "An order was given up before it was paid for.",
             EventType::OrderExpired => "The time to pay for an order ran out.",
             EventType::TicketIssued => "A ticket of a confirmed order is valid.",
-            EventType::TicketVoided => "A ticket is not valid any more: its money was given back.",
+            EventType::TicketVoided => {
+                "A ticket is not valid any more: its money was given back, or it was moved to another seat."
+            }
             EventType::TicketCheckedIn => "A ticket was checked in at the door.",
             EventType::TicketCheckInUndone => "A check-in of a ticket was taken back.",
             EventType::HoldExpired => "The time of a hold ran out, and no order was made of it.",

@@ -314,8 +314,8 @@ impl UnitOfWork<'_> {
         }
     }
 
-    /// Adds the tickets that are not valid any more. Those of an order that was booked and then not
-    /// paid for never were.
+    /// Adds the tickets that are not valid any more, and those that an order got in place of them. Those
+    /// of an order that was booked and then not paid for never were valid.
     fn ticket_events(&self, entries: &mut Vec<OutboxEntry>) {
         for OrderTicket { order, ticket } in &self.changes.tickets_void {
             let Some(row) = self.records.order(order) else {
@@ -325,6 +325,17 @@ impl UnitOfWork<'_> {
             let was_issued = matches!(before, Some(OrderState::Confirmed | OrderState::Refunding));
             if let Some(payload) = self.ticket_payload(order, ticket).filter(|_| was_issued) {
                 entries.push(entry(EventType::TicketVoided, order, &payload, self.now));
+            }
+        }
+        for OrderTicket { order, ticket } in &self.changes.new_tickets {
+            let Some(row) = self.records.order(order) else {
+                continue;
+            };
+            // Those of an order that is confirmed just now are told with it.
+            let confirmed = OrderState::Confirmed;
+            let is_moved = self.changes.transition(row) == (Some(confirmed), confirmed);
+            if let Some(payload) = self.ticket_payload(order, ticket).filter(|_| is_moved) {
+                entries.push(entry(EventType::TicketIssued, order, &payload, self.now));
             }
         }
     }

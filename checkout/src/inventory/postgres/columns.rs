@@ -273,8 +273,9 @@ impl<'a> Columns<'a> {
                 .push(json!({"request": r, "seat": new.seat, "id": new.id, "order_id": order}));
         }
         for void in &changes.tickets_void {
-            self.void
-                .push(json!({"request": r, "seat": void.ticket.seat}));
+            self.void.push(
+                json!({"request": r, "seat": void.ticket.seat, "unused": changes.is_of_unused}),
+            );
         }
     }
 

@@ -105,6 +105,7 @@ struct TicketJson {
     order_id: String,
     seat: u32,
     id: String,
+    is_used: bool,
 }
 
 #[derive(Deserialize)]
@@ -211,7 +212,7 @@ const LIST: &str = "with own as materialized (
         from own join fairline.payment p on p.event = $1 and p.order_id = own.id
     ) p
     union all select 'ticket', row_to_json(t)::text from (
-        select t.order_id, t.seat, t.id from own
+        select t.order_id, t.seat, t.id, t.admitted_at is not null as is_used from own
         join fairline.hold h on h.event = $1 and h.visitor = own.visitor and h.id = own.hold
         join fairline.ticket t on t.event = $1 and t.seat = any(string_to_array(h.places, ',')::integer[]) and t.order_id = own.id
     ) t";
@@ -292,6 +293,7 @@ impl<'a> Parts<'a> {
                 let ticket = TicketRow {
                     seat: row.seat,
                     id: row.id,
+                    is_used: row.is_used,
                 };
                 self.tickets.entry(row.order_id).or_default().push(ticket);
             }

@@ -151,12 +151,13 @@ impl Completing<'_> {
         let payments = query.query_map(by, |row| read_payment(row, order.total.currency))?;
         order.payments = payments.collect::<rusqlite::Result<_>>()?;
         let mut query = self.db.prepare_cached(
-            "select seat, id from ticket indexed by ticket_of_order where event = ?1 and order_id = ?2 order by seat",
+            "select seat, id, admitted_at is not null from ticket indexed by ticket_of_order where event = ?1 and order_id = ?2 order by seat",
         )?;
         let tickets = query.query_map(by, |row| {
             Ok(TicketRow {
                 seat: row.get(0)?,
                 id: row.get(1)?,
+                is_used: row.get(2)?,
             })
         })?;
         order.tickets = tickets.collect::<rusqlite::Result<_>>()?;

@@ -109,6 +109,8 @@ impl Model for Sale {
                 Action::Release(buyer),
                 Action::Refund(buyer, true),
                 Action::Refund(buyer, false),
+                Action::Reseat(buyer, 0),
+                Action::Reseat(buyer, 1),
             ]);
             let attempts = story.shown.orders[buyer].payments.len();
             for attempt in 0..attempts.min(ATTEMPTS_MAX) {
@@ -137,6 +139,12 @@ impl Model for Sale {
     fn properties(&self) -> Vec<Property<Sale>> {
         let mut properties = reached();
         properties.extend(self.reached_among());
+        if matches!(self, Sale::Anyone(1)) {
+            properties.push(Property::sometimes(
+                "a ticket is moved to the seat that the buyer did not want",
+                |_, story: &Story| story.shown.orders[1].tickets == [1],
+            ));
+        }
         properties.extend([
             Property::always("no seat has two owners", |_, story: &Story| {
                 let mut tickets: Vec<u32> = Vec::new();

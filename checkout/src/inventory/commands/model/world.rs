@@ -8,6 +8,7 @@ use crate::inventory::layout::{Layout, parse};
 use crate::inventory::model::*;
 use crate::inventory::purchase::Purchase;
 use crate::inventory::records::{NEVER, SessionRow, VisitorRecords};
+use crate::inventory::reseated::{Reseat, SeatMove};
 use crate::inventory::reviewing::Settling;
 use crate::inventory::rules::Rules;
 use crate::inventory::seat_map::{PublishedLayout, SeatMap, VersionStamp};
@@ -58,6 +59,8 @@ pub(super) enum Action {
     LookBack(usize, usize),
     /// An organiser refunds an order: one seat, or all.
     Refund(usize, bool),
+    /// An organiser moves the ticket of this seat to the other one.
+    Reseat(usize, usize),
     /// The provider refuses the next step, so that the payment needs a look; once.
     Refuse(usize, usize),
     /// An organiser settles it.
@@ -275,10 +278,31 @@ impl World {
                     self.decide(buyer, |work| work.begin_refund(&id, seats));
                 }
             }
+            Action::Reseat(buyer, from) => self.reseat(buyer, from),
             Action::Refuse(buyer, attempt) => self.refuse(buyer, attempt),
             Action::Settle(buyer, attempt, how) => self.settle(buyer, attempt, how),
             Action::Others(seat, to) => self.have_others(seat, to),
         }
+    }
+
+    fn reseat(&mut self, buyer: usize, from: usize) {
+        let Some(id) = self.order_id(buyer) else {
+            return;
+        };
+        let seats = ["s-A-1".to_owned(), "s-A-2".to_owned()];
+        let nothing = Money {
+            amount: 0,
+            currency: Rules::default().currency,
+        };
+        let reseat = Reseat {
+            moves: vec![SeatMove {
+                from: seats[from].clone(),
+                to: seats[1 - from].clone(),
+            }],
+            takes_blocked: false,
+            confirmed: Some((nothing, None)),
+        };
+        self.decide(buyer, |work| work.reseat(&id, &reseat, None));
     }
 
     fn have_others(&mut self, seat: usize, to: SeatState) {
