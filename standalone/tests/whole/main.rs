@@ -22,6 +22,7 @@ mod extensions;
 mod faults;
 mod gate;
 mod gate_away;
+mod hourly_sales;
 mod https;
 mod journey;
 mod keys;

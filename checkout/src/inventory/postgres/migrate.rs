@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 20] = [
+const MIGRATIONS: [(&str, &str); 21] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -88,6 +88,10 @@ const MIGRATIONS: [(&str, &str); 20] = [
     (
         "plan changes",
         include_str!("../../../migrations/postgres/20_plan_changes.sql"),
+    ),
+    (
+        "hourly sales",
+        include_str!("../../../migrations/postgres/21_hourly_sales.sql"),
     ),
 ];
 
