@@ -1,13 +1,18 @@
 // The organiser's console when something does not work.
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { accessible, launch, person, shoot, sound } from "./browser.js";
+import { buy } from "./fan.js";
 import { KEY, Server, freePort } from "./server.js";
 
 let server, browser;
 before(async () => {
   [server, browser] = await Promise.all([
-    Server.start({ FAIRLINE_ORGANISER_KEYS: "vi:viewer:viewer-key-0123456789" }),
+    Server.start({
+      FAIRLINE_ORGANISER_KEYS: "vi:viewer:viewer-key-0123456789",
+      FAIRLINE_VISITOR_REQUESTS_PER_SECOND: "0",
+    }),
     launch(),
   ]);
 });
@@ -96,6 +101,34 @@ test("a page that is loaded late does not replace the one that was asked for sin
   await admin.evaluate(() => new Promise((done) => setTimeout(done, 0)));
   assert.equal(await admin.getByRole("heading", { level: 1 }).textContent(), "Audit log");
   sound(admin);
+});
+
+test("a viewer sees the tickets sold an hour and takes the figures as CSV", async () => {
+  await server.event("sold", { admission: { rate_per_minute: 60000, batch_seconds: 1 } });
+  await buy(server, "sold", ["st-A-1", "st-A-2"]);
+  const hourly = "/api/v1/organiser/events/sold/sales/hourly";
+  const heads = { headers: { authorization: `Bearer ${KEY}` } };
+  const counted = async () => (await (await fetch(`${server.url}${hourly}`, heads)).json()).hours.length;
+  while (!(await counted())) await new Promise((done) => setTimeout(done, 50));
+  const viewer = await open("viewer-key-0123456789");
+  await viewer.goto(`${server.url}/organiser#/event/sold`);
+  const card = viewer.locator("section").filter({ has: viewer.getByRole("heading", { name: "Tickets sold an hour" }) });
+  await card.getByText("2 tickets sold, 0 void again; 0 holds expired.").waitFor();
+  assert.equal(await card.locator(".bar").count(), 7 * 24);
+  const words = await card.locator(".bar title").allTextContents();
+  assert.equal(words.filter((text) => text.endsWith(": 2 tickets, 1 order")).length, 1);
+  await card.getByLabel("Time").selectOption("24 hours");
+  await card.locator(".bar").nth(24).waitFor({ state: "detached" });
+  assert.equal(await card.locator(".bar").count(), 24);
+  const download = viewer.waitForEvent("download");
+  await card.getByRole("link", { name: "Download CSV" }).click();
+  const file = await download;
+  assert.equal(file.suggestedFilename(), "sold-hourly-sales.csv");
+  const text = await readFile(await file.path(), "utf8");
+  assert.equal(text.trim().split("\r\n").length, 1 + 24);
+  await accessible(viewer, "the dashboard");
+  await shoot(viewer, "console-hourly-sales");
+  sound(viewer);
 });
 
 test("buttons of the dashboard say what went wrong", async () => {

@@ -4,6 +4,7 @@ import { call, locale, root } from "./api.js";
 import { api, atEnd, button, field, form, may, page, phases, say, table } from "./console.js";
 import { orderTable } from "./console-orders.js";
 import { detailFields, inWords, readDetails, zoneField } from "./event-form.js";
+import { hourlySales } from "./hourly-sales.js";
 import { make } from "./make.js";
 import { loadCurrencies } from "./money.js";
 import { plot } from "./plot.js";
@@ -40,6 +41,7 @@ function show(id, settings, samples, prices) {
   const tiles = make("div", { className: "tiles" });
   const plots = make("div", { className: "plots" });
   const shared = make("section", { className: "card" });
+  const hourly = hourlySales(url);
   const orders = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Newest orders" });
   page(
     make(
@@ -88,6 +90,7 @@ function show(id, settings, samples, prices) {
       ...(steers
         ? [admissionForm(url, settings.admission), messageForm(url, settings.message), visitorForm(url), shared]
         : []),
+      hourly.card,
       make(
         "section",
         { className: "card wide" },
@@ -106,6 +109,7 @@ function show(id, settings, samples, prices) {
       () => {},
     );
   listShared();
+  hourly.begin();
   let plottedAt = -Infinity,
     heardAt = performance.now();
   const draw = (/** @type {any} */ now) => {

@@ -11,40 +11,68 @@ function svg(tag, set, text) {
   return element;
 }
 
-/** @param {string} title @param {{at: number, value: number}[]} points */
-export function plot(title, points) {
-  const width = 400,
-    height = 120,
-    top = Math.max(1, ...points.map((p) => p.value));
-  const from = points[0]?.at ?? 0,
-    to = Math.max(from + 1, points.at(-1)?.at ?? 1);
-  const x = (/** @type {number} */ at) => ((at - from) / (to - from)) * width;
-  const y = (/** @type {number} */ value) => height - (value / top) * (height - 16);
-  const last = points.at(-1)?.value ?? 0;
+const WIDTH = 400,
+  HEIGHT = 120;
+
+/** The frame of a plot: its axes, its highest value and its times. @param {string} label @param {number} top @param {string[]} times */
+function frame(label, top, [from, to]) {
   const root = svg("svg", {
     class: "plot",
-    viewBox: `0 -6 ${width} ${height + 24}`,
+    viewBox: `0 -6 ${WIDTH} ${HEIGHT + 24}`,
     preserveAspectRatio: "none",
     role: "img",
-    "aria-label": `${title}: now ${last}, at most ${top}`,
+    "aria-label": label,
   });
   root.append(
-    svg("line", { x1: 0, y1: height, x2: width, y2: height }),
-    svg("line", { x1: 0, y1: y(top), x2: width, y2: y(top) }),
+    svg("line", { x1: 0, y1: HEIGHT, x2: WIDTH, y2: HEIGHT }),
+    svg("line", { x1: 0, y1: 16, x2: WIDTH, y2: 16 }),
+    svg("text", { x: 0, y: 14 }, top.toLocaleString(locale)),
+    svg("text", { x: 0, y: HEIGHT + 14 }, from),
+    svg("text", { x: WIDTH, y: HEIGHT + 14, "text-anchor": "end" }, to),
   );
+  return root;
+}
+
+/**
+ * Bars of equal width, one for each span of time, with its words where the pointer rests on it.
+ * @param {string} label
+ * @param {[string, string]} times the beginning of the first and the end of the last
+ * @param {{value: number, words: string}[]} spans
+ */
+export function bars(label, times, spans) {
+  const top = Math.max(1, ...spans.map((s) => s.value));
+  const width = WIDTH / Math.max(1, spans.length);
+  const root = frame(label, top, times);
+  spans.forEach(({ value, words }, i) => {
+    const height = (value / top) * (HEIGHT - 16);
+    const column = svg("g", { class: "bar" });
+    column.append(
+      svg("title", {}, words),
+      svg("rect", { class: "reach", x: i * width, y: 16, width, height: HEIGHT - 16 }),
+      svg("rect", { x: (i + 0.1) * width, y: HEIGHT - height, width: width * 0.8, height }),
+    );
+    root.append(column);
+  });
+  return root;
+}
+
+/** @param {string} title @param {{at: number, value: number}[]} points */
+export function plot(title, points) {
+  const top = Math.max(1, ...points.map((p) => p.value));
+  const from = points[0]?.at ?? 0,
+    to = Math.max(from + 1, points.at(-1)?.at ?? 1);
+  const x = (/** @type {number} */ at) => ((at - from) / (to - from)) * WIDTH;
+  const y = (/** @type {number} */ value) => HEIGHT - (value / top) * (HEIGHT - 16);
+  const last = points.at(-1)?.value ?? 0;
+  const time = (/** @type {number} */ at) =>
+    points.length ? new Date(at).toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" }) : "";
+  const root = frame(`${title}: now ${last}, at most ${top}`, top, [time(from), time(to)]);
   if (points.length > 1) {
     const line = points.map((p, i) => `${i ? "L" : "M"}${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`).join("");
     root.append(
-      svg("path", { class: "area", d: `${line}L${width} ${height}L0 ${height}Z` }),
+      svg("path", { class: "area", d: `${line}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z` }),
       svg("path", { class: "line", d: line }),
     );
   }
-  const time = (/** @type {number} */ at) =>
-    new Date(at).toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" });
-  root.append(
-    svg("text", { x: 0, y: y(top) - 2 }, top.toLocaleString(locale)),
-    svg("text", { x: 0, y: height + 14 }, points.length ? time(from) : ""),
-    svg("text", { x: width, y: height + 14, "text-anchor": "end" }, points.length ? time(to) : ""),
-  );
   return root;
 }

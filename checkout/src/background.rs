@@ -1,7 +1,8 @@
 //! The tick of the checkout: lapsed holds and orders, new versions of the seat maps, and reports to
 //! the waiting room; beside it the reconciler of payments, the end of cancelled shows, the relay of
-//! events, mail and webhooks.
+//! events, mail, webhooks and analytics.
 
+use crate::analytics;
 use crate::app::Shop;
 use crate::cancellation;
 use crate::housekeeping;
@@ -45,6 +46,7 @@ pub async fn run(shop: Arc<Shop>) {
         relay::run(&shop),
         mail::run(&shop),
         webhooks::run(&shop),
+        analytics::run(&shop),
         housekeeping::run(&shop)
     );
 }

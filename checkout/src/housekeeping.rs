@@ -1,6 +1,7 @@
 //! The task that deletes personal data and events after the time for which they are kept, and seals
 //! anew with the current key the texts that an earlier one sealed.
 
+use crate::analytics;
 use crate::app::Shop;
 use crate::inventory::Refused;
 use crate::inventory::webhooks::EndpointState;
@@ -84,7 +85,8 @@ async fn purge_events(shop: &Shop) -> Result<(), Refused> {
     let mut states = endpoints.iter().map(|endpoint| endpoint.state);
     let has_webhooks = states.any(|state| state == EndpointState::Enabled);
     let webhooks = has_webhooks.then_some(webhooks::CONSUMER);
-    let waits_for: Vec<&str> = relay.into_iter().chain(mail).chain(webhooks).collect();
+    let chosen = relay.into_iter().chain(mail).chain(webhooks);
+    let waits_for: Vec<&str> = chosen.chain([analytics::CONSUMER]).collect();
     all_steps(|| shop.inventory.outbox().purge(kept_ms, &waits_for)).await
 }
 

@@ -2,6 +2,7 @@
 //! token.
 
 mod accepted_orders;
+mod analytics;
 mod app;
 mod background;
 mod cancellation;
@@ -31,6 +32,7 @@ mod organiser_mails;
 mod organiser_orders;
 mod organiser_plans;
 mod organiser_reseat;
+mod organiser_sales;
 mod organiser_webhooks;
 mod outbox_intake;
 mod pages;
@@ -90,6 +92,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(organiser_orders::routes())
         .merge(organiser_plans::routes())
         .merge(organiser_reseat::routes())
+        .merge(organiser_sales::routes())
         .merge(cancellation::routes())
         .merge(desk::routes())
         .merge(invoices::routes())

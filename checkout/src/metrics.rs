@@ -1,5 +1,6 @@
 //! Metrics of the checkout.
 
+use crate::analytics;
 use crate::app::Shop;
 use crate::instruments::{
     ORDER_SECONDS, ORDERS_CONFIRMED, PAYMENT_STEPS, PAYMENTS, POOL_BUSY, POOL_MAX,
@@ -68,6 +69,7 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
     relay::register(registry);
     mail::register(registry);
     webhooks::register(registry);
+    analytics::register(registry);
     registry.add_collector(SeatsCollector(shop.clone()));
 }
 

@@ -9,8 +9,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Pause while there is nothing new.
-const IDLE: Duration = Duration::from_millis(500);
 /// Time after which leases are renewed: a third of the time for which they are given.
 const RENEW_AFTER: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
 
@@ -20,6 +18,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) owner: &'a str,
     /// The shard.
     pub(crate) shard: OutboxShard,
+    /// Position after which they were read, the consumer's place.
+    pub(crate) after: i64,
     /// Position of the last event.
     pub(crate) position: i64,
     /// The events, in order.
@@ -33,6 +33,8 @@ pub(crate) trait Intake: Send + Sync {
     const CONSUMER: &'static str;
     /// Largest number of events that are read at one time.
     const ROWS_MAX: u32;
+    /// Pause while there is nothing new.
+    const IDLE: Duration = Duration::from_millis(500);
 
     /// Returns whether there is anyone to take events in for. Until then its place stays.
     async fn is_wanted(&self) -> Result<bool, Refused>;
@@ -55,7 +57,7 @@ pub(crate) async fn run<I: Intake>(intake: &I, outbox: &dyn Outbox, stop: &Cance
         let wait = match work.round().await {
             Ok(true) => Duration::ZERO,
             // While the store is away it says so itself.
-            Ok(false) | Err(_) => IDLE,
+            Ok(false) | Err(_) => I::IDLE,
         };
         tokio::select! {
             () = sleep(wait) => {}
@@ -103,6 +105,7 @@ impl<I: Intake> Work<'_, I> {
             let batch = Batch {
                 owner: &self.owner,
                 shard: *shard,
+                after: *position,
                 position: last,
                 rows: &rows,
             };

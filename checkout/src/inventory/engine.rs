@@ -4,6 +4,7 @@ use super::block_note::StoredBlocks;
 use super::command::{Command, Subject};
 use super::commands::UnitOfWork;
 use super::door_ticket::{CheckIn, DoorFigures, DoorTicket};
+use super::hourly_sales::HourlySalesStore;
 use super::mail::MailQueue;
 use super::model::*;
 use super::order_page::OrderPage;
@@ -240,6 +241,9 @@ pub trait Engine: Send + Sync {
 
     /// Returns the webhooks.
     fn webhooks(&self) -> &dyn WebhookStore;
+
+    /// Returns the sales by the hour.
+    fn hourly_sales(&self) -> &dyn HourlySalesStore;
 
     /// Returns the databases over which events are distributed; empty for SQLite.
     async fn shards(&self) -> Result<Vec<ShardView>, Refused>;

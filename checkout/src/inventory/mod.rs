@@ -14,6 +14,7 @@ mod door;
 mod door_ticket;
 mod engine;
 mod event_state;
+pub mod hourly_sales;
 mod invoices;
 pub mod layout;
 pub mod mail;

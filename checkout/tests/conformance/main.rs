@@ -13,6 +13,7 @@ mod bounds;
 mod charges;
 mod extensions;
 mod holds;
+mod hourly_sales;
 mod invoices;
 mod late;
 mod mails;

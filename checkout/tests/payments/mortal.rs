@@ -1,6 +1,7 @@
 //! An inventory that stops for ever before a chosen operation, as at the death of its process.
 
 use async_trait::async_trait;
+use checkout::inventory::hourly_sales::HourlySalesStore;
 use checkout::inventory::mail::MailQueue;
 use checkout::inventory::outbox::{Outbox, OutboxEntry};
 use checkout::inventory::webhooks::WebhookStore;
@@ -246,6 +247,9 @@ impl Engine for Mortal {
     }
     fn webhooks(&self) -> &dyn WebhookStore {
         self.living.webhooks()
+    }
+    fn hourly_sales(&self) -> &dyn HourlySalesStore {
+        self.living.hourly_sales()
     }
     async fn shards(&self) -> Result<Vec<ShardView>, Refused> {
         self.death.stop().await;

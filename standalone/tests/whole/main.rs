@@ -23,6 +23,7 @@ mod faults;
 mod gate;
 mod gate_away;
 mod gate_statuses;
+mod hourly_sales;
 mod https;
 mod journey;
 mod keys;

@@ -83,6 +83,21 @@ pub struct OutboxLease {
     pub position: i64,
 }
 
+/// A consumer's place in a shard, to be moved by the owner of the lease.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPlace<'a> {
+    /// The consumer.
+    pub consumer: &'a str,
+    /// The process that has the lease.
+    pub owner: &'a str,
+    /// The shard.
+    pub shard: OutboxShard,
+    /// The position from which alone it is moved; `None` to move it from any.
+    pub after: Option<i64>,
+    /// The position to which it is moved, unless it is further already.
+    pub position: i64,
+}
+
 /// How far a consumer is behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutboxState {

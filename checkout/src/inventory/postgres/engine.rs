@@ -10,6 +10,7 @@ use crate::inventory::command::{Command, Subject};
 use crate::inventory::commands::Target;
 use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX, decide_with};
+use crate::inventory::hourly_sales::HourlySalesStore;
 use crate::inventory::mail::MailQueue;
 use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
@@ -390,6 +391,10 @@ impl Engine for Postgres {
     }
 
     fn webhooks(&self) -> &dyn WebhookStore {
+        self
+    }
+
+    fn hourly_sales(&self) -> &dyn HourlySalesStore {
         self
     }
 

@@ -3,11 +3,10 @@
 use super::Postgres;
 use super::database::Statement;
 use super::engine::at_least_one;
-use super::outbox::NewPlace;
 use super::shard::Shard;
 use crate::inventory::mail::*;
 use crate::inventory::model::*;
-use crate::inventory::outbox::OutboxShard;
+use crate::inventory::outbox::{NewPlace, OutboxShard};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use shared::time::Time;
@@ -56,11 +55,14 @@ impl MailQueue for Postgres {
             consumer,
             owner,
             shard,
+            after: None,
             position,
         };
         let columns = MailColumns::of(database, &mails);
         let bind = |insert| columns.bind(insert);
-        place.insert(database.reader(), NEW, NEW_BOUND, bind).await
+        place
+            .insert(database.reader(), NEW, NEW_BOUND, "do nothing", bind)
+            .await
     }
 
     async fn add(&self, mail: NewMail) -> Result<(), Refused> {

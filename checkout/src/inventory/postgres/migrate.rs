@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 21] = [
+const MIGRATIONS: [(&str, &str); 22] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -92,6 +92,10 @@ const MIGRATIONS: [(&str, &str); 21] = [
     (
         "reseat",
         include_str!("../../../migrations/postgres/21_reseat.sql"),
+    ),
+    (
+        "hourly sales",
+        include_str!("../../../migrations/postgres/22_hourly_sales.sql"),
     ),
 ];
 

@@ -15,6 +15,7 @@ mod decide;
 mod engine;
 mod event_cache;
 mod event_handle;
+mod hourly_sales;
 mod invoices;
 mod listener;
 mod lists;

@@ -7,8 +7,8 @@ use super::shard::Shard;
 use super::writer::Writer;
 use crate::inventory::model::*;
 use crate::inventory::outbox::{
-    EventType, LEASE_SECONDS, OUTBOX_ROWS_MAX, Outbox, OutboxLease, OutboxRow, OutboxShard,
-    OutboxState, UNSENT_MAX, about_event,
+    EventType, LEASE_SECONDS, NewPlace, OUTBOX_ROWS_MAX, Outbox, OutboxLease, OutboxRow,
+    OutboxShard, OutboxState, UNSENT_MAX, about_event,
 };
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -53,31 +53,26 @@ impl Postgres {
     }
 }
 
-/// A consumer's place in a shard, moved by the owner of the lease.
-pub(super) struct NewPlace<'a> {
-    pub(super) consumer: &'a str,
-    pub(super) owner: &'a str,
-    pub(super) shard: OutboxShard,
-    pub(super) position: i64,
-}
-
 impl NewPlace<'_> {
     /// Executes an insert that selects from `w`, in the order of `w.place`, in the transaction that
-    /// moves the place. It has parameters of its own, as many as `bound`. Returns false if the owner
-    /// has no lease of the shard any more, or another server answers; nothing is added then.
+    /// moves the place. It has parameters of its own, as many as `bound`. Returns false if the place
+    /// is another's or another by now, or another server answers; nothing is added then.
     pub(super) async fn insert(
         &self,
         database: &Database,
         insert: &str,
         bound: usize,
+        on_conflict: &str,
         bind: impl FnOnce(Statement<'static>) -> Statement<'static>,
     ) -> Result<bool, Refused> {
-        let [consumer, owner, shard, position, server] = [1, 2, 3, 4, 5].map(|more| bound + more);
+        let [consumer, owner, shard, position, server, after] =
+            [1, 2, 3, 4, 5, 6].map(|more| bound + more);
         let write = format!(
             "with mine as (
                 update fairline.outbox_cursor set position = greatest(position, ${position})
-                where consumer = ${consumer} and owner = ${owner} and shard = ${shard} and {SERVER} = ${server} returning 1
-            ), added as ({insert} where exists (select from mine) order by w.place on conflict do nothing)
+                where consumer = ${consumer} and owner = ${owner} and shard = ${shard} and {SERVER} = ${server}
+                    and (${after}::bigint is null or position = ${after}) returning 1
+            ), added as ({insert} where exists (select from mine) order by w.place on conflict {on_conflict})
             select 1 from mine"
         );
         let write = bind(query(AssertSqlSafe(write)))
@@ -85,7 +80,8 @@ impl NewPlace<'_> {
             .bind(self.owner.to_owned())
             .bind(self.shard.number)
             .bind(self.position)
-            .bind(self.shard.server);
+            .bind(self.shard.server)
+            .bind(self.after);
         Ok(database.fetch_optional(write).await?.is_some())
     }
 }

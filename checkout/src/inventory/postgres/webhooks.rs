@@ -4,10 +4,9 @@
 use super::Postgres;
 use super::database::Statement;
 use super::engine::at_least_one;
-use super::outbox::NewPlace;
 use super::shard::Shard;
 use crate::inventory::model::*;
-use crate::inventory::outbox::OutboxShard;
+use crate::inventory::outbox::{NewPlace, OutboxShard};
 use crate::inventory::webhooks::*;
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -166,11 +165,14 @@ impl WebhookStore for Postgres {
             consumer,
             owner,
             shard,
+            after: None,
             position,
         };
         let (columns, now) = (DeliveryColumns::of(&deliveries), database.clock.now());
         let bind = |insert| columns.bind(insert, now);
-        place.insert(&database.webhooks, NEW, NEW_BOUND, bind).await
+        place
+            .insert(&database.webhooks, NEW, NEW_BOUND, "do nothing", bind)
+            .await
     }
 
     async fn add_delivery(&self, delivery: NewDelivery) -> Result<(), Refused> {

@@ -6,6 +6,7 @@ use crate::inventory::StoredBlocks;
 use crate::inventory::command::Command;
 use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX};
+use crate::inventory::hourly_sales::HourlySalesStore;
 use crate::inventory::mail::MailQueue;
 use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
@@ -291,6 +292,10 @@ impl Engine for Sqlite {
     }
 
     fn webhooks(&self) -> &dyn WebhookStore {
+        self
+    }
+
+    fn hourly_sales(&self) -> &dyn HourlySalesStore {
         self
     }
 

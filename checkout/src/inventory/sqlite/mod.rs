@@ -4,6 +4,7 @@
 
 mod blocks;
 mod engine;
+mod hourly_sales;
 mod invoices;
 mod keys;
 mod mail;
@@ -41,7 +42,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 13] = [
+const SETUP: [&str; 14] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -55,6 +56,7 @@ const SETUP: [&str; 13] = [
     include_str!("../../../migrations/sqlite/11_mail.sql"),
     include_str!("../../../migrations/sqlite/12_webhooks.sql"),
     include_str!("../../../migrations/sqlite/13_blocks.sql"),
+    include_str!("../../../migrations/sqlite/14_hourly_sales.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

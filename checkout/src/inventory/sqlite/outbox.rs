@@ -177,10 +177,22 @@ impl Store {
 
     /// Records, in the batch's transaction, that a consumer has had all events up to a position.
     pub(super) fn acknowledge(&mut self, consumer: &str, position: i64, now: Time) -> Step<bool> {
-        let update = "update outbox_cursor set position = max(position, ?2), seen_at = ?3 where consumer = ?1";
+        self.move_place(consumer, None, position, now).map(Ok)
+    }
+
+    /// Moves a consumer's place in the batch's transaction, if it is where it is expected. Returns
+    /// whether it was.
+    pub(super) fn move_place(
+        &mut self,
+        consumer: &str,
+        after: Option<i64>,
+        position: i64,
+        now: Time,
+    ) -> rusqlite::Result<bool> {
+        let update = "update outbox_cursor set position = max(position, ?3), seen_at = ?4
+            where consumer = ?1 and position = coalesce(?2, position)";
         let mut update = self.db.prepare_cached(update)?;
-        let rows = update.execute(params![consumer, position, now.0])?;
-        Ok(Ok(rows > 0))
+        Ok(update.execute(params![consumer, after, position, now.0])? > 0)
     }
 
     /// Adds events to the batch's transaction.

@@ -218,7 +218,15 @@ impl Store {
         }
         self.write()?;
         for table in [
-            "ticket", "payment", "orders", "hold", "session", "answer", "seat", "event",
+            "ticket",
+            "payment",
+            "orders",
+            "hold",
+            "session",
+            "answer",
+            "seat",
+            "sales_hour",
+            "event",
         ] {
             let delete = format!("delete from {table} where event = ?1");
             self.db.execute(&delete, [event.as_str()])?;

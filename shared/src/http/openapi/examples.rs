@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, OpenApi, PathItem, Ref, RefOr, Schema};
 /// Examples by the name of their schema; where a schema has no name, by the id of its operation.
 static EXAMPLES: &str = include_str!("examples.json");
 
-/// Parameters by name: a description, for where there is none, and an example.
+/// Parameters by name: a description and an example, each for where there is none.
 const PARAMETERS: [(&str, &str, &str); 14] = [
     ("event", "The event's id", "arena-night"),
     (
@@ -114,9 +114,10 @@ fn describe(parameter: &mut Parameter) {
         return;
     };
     let description = parameter.description.take();
+    let own = json!(&*parameter).get("example").cloned();
     let described = ParameterBuilder::from(mem::take(parameter))
         .description(Some(description.unwrap_or_else(|| (*what).to_owned())))
-        .example(Some(typed(example)));
+        .example(own.or_else(|| Some(typed(example))));
     *parameter = described.build();
 }
 
