@@ -13,7 +13,7 @@ const OFFERED_MAX = 50;
 /** @param {any} amount */
 const positive = (amount) => money({ ...amount, amount: Math.abs(amount.amount) });
 
-/** Free and blocked seats of an event, by what people read and by their ids. @param {string} event */
+/** Seats of an event by what people read, with their states. @param {string} event */
 async function loadSeats(event) {
   const base = `/api/v1/events/${event}`;
   const [layout, { seats }] = await Promise.all([
@@ -22,9 +22,7 @@ async function loadSeats(event) {
   ]);
   const states = new Map(seats.map((/** @type {any} */ seat) => [seat.id, seat.state]));
   /** @type {Map<string, string>} */ const ids = new Map();
-  const add = (/** @type {string} */ id, /** @type {string} */ label) => {
-    if (["available", "blocked"].includes(states.get(id) ?? "blocked")) ids.set(ids.has(label) ? id : label, id);
-  };
+  const add = (/** @type {string} */ id, /** @type {string} */ label) => ids.set(ids.has(label) ? id : label, id);
   for (const block of layout.blocks)
     for (const row of block.rows ?? []) for (const seat of row.seats) add(seat.id, placeOf({ ...seat, block, row }));
   return { ids, states };
@@ -59,10 +57,9 @@ export function reseatForm(event, url, moved) {
   to.setAttribute("list", choices.id);
   const offer = () => {
     const typed = to.value.toLowerCase();
-    const fitting = [...known.ids].filter(
-      ([label, id]) =>
-        label.toLowerCase().includes(typed) && (blocked.checked || (known.states.get(id) ?? "blocked") === "available"),
-    );
+    const wanted = blocked.checked ? ["available", "blocked"] : ["available"];
+    const isOffered = (/** @type {string} */ id) => wanted.includes(known.states.get(id) ?? "blocked");
+    const fitting = [...known.ids].filter(([label, id]) => label.toLowerCase().includes(typed) && isOffered(id));
     choices.replaceChildren(...fitting.slice(0, OFFERED_MAX).map(([label]) => make("option", { value: label })));
   };
   const forget = () => shown.replaceChildren();
@@ -81,7 +78,7 @@ export function reseatForm(event, url, moved) {
     const [one] = reseated.tickets;
     const { difference, refund } = reseated;
     const lines = (/** @type {string} */ title, /** @type {any[]} */ all) => [
-      make("h3", {}, title),
+      make("h2", {}, title),
       make("ul", { className: "prices" }, ...priceLines(all)),
     ];
     const [sum, buttons] =

@@ -1,5 +1,5 @@
-//! Clients that do not take what they asked for, over HTTP/1.1 and HTTP/2. The test lasts as long
-//! as a server has patience, which is half a minute.
+//! Clients that do not take what they asked for, over HTTP/1.1, HTTP/2 and WebSockets. The tests last
+//! as long as a server has patience, which is half a minute.
 
 use crate::secure::{PATIENCE, Secure};
 use crate::stage::Stage;
@@ -30,8 +30,8 @@ async fn ask(stage: &Stage) -> TcpStream {
     stream
 }
 
-/// Returns the number of bytes that wait in the kernel for a client.
-fn queued(stage: &Stage, client: &TcpStream) -> u64 {
+/// Returns what the kernel knows of the server's end of a connection; nothing once it is gone.
+fn server_end(stage: &Stage, client: &TcpStream) -> Vec<String> {
     let (_, server) = stage.url.rsplit_once(':').unwrap();
     let server: u16 = server.parse().unwrap();
     let [server, client] = [server, client.local_addr().unwrap().port()];
@@ -39,9 +39,16 @@ fn queued(stage: &Stage, client: &TcpStream) -> u64 {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let mut lines = table
         .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let line = lines.find(|line| line[1].ends_with(&ends[0]) && line[2].ends_with(&ends[1]));
-    let (to_send, _) = line.unwrap()[4].split_once(':').unwrap();
+        .map(|line| line.split_whitespace().map(str::to_owned).collect());
+    let line =
+        lines.find(|line: &Vec<String>| line[1].ends_with(&ends[0]) && line[2].ends_with(&ends[1]));
+    line.unwrap_or_default()
+}
+
+/// Returns the number of bytes that wait in the kernel for a client.
+fn queued(stage: &Stage, client: &TcpStream) -> u64 {
+    let end = server_end(stage, client);
+    let (to_send, _) = end[4].split_once(':').unwrap();
     u64::from_str_radix(to_send, 16).unwrap()
 }
 
@@ -117,4 +124,52 @@ async fn who_takes_nothing_is_given_up_and_who_is_slow_is_served() {
     drop(kept);
     let rest = rest(stuck).await;
     assert!(rest < ASKED * map_bytes, "{rest} bytes came all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_whose_client_takes_nothing_is_closed() {
+    let stage = Stage::open().await;
+    stage.event("deaf", json!({})).await;
+    let plan = json!({"categories": [{"id": "c", "name": "C", "price": 100}],
+        "sections": [{"id": "s", "category": "c", "rows": 20, "seats_per_row": 50}]});
+    let put = stage.organise(Method::PUT, "/events/deaf/seating", Some(plan));
+    put.await.ok().unwrap();
+    let map = "/api/v1/events/deaf/seats";
+    let seats = stage.get(map, "").await.body["seats"].clone();
+    let seats = seats.as_array().unwrap().iter();
+    let all: Vec<&Value> = seats.map(|seat| &seat["id"]).collect();
+    let session = stage.session("deaf").await;
+    let host = stage.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    let handshake = format!(
+        "GET {map}/ws HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {session}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    stream.write_all(handshake.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 101");
+    // Each change is of a thousand seats, so that no buffer takes all of them.
+    for round in 0..60 {
+        let (action, blocked) = match round % 2 {
+            0 => ("block", all.len()),
+            _ => ("unblock", 0),
+        };
+        let path = format!("/events/deaf/seats/{action}");
+        let body = json!({"seats": all});
+        let changed = stage.organise(Method::POST, &path, Some(body)).await;
+        changed.ok().unwrap();
+        stage
+            .until(map, "", |map| map["counts"]["blocked"] == blocked)
+            .await;
+    }
+    let closed = async {
+        const ESTABLISHED: &str = "01";
+        while server_end(&stage, &stream).get(3).map(String::as_str) == Some(ESTABLISHED) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed)
+        .await
+        .expect("the server should give it up");
 }
