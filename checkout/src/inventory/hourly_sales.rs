@@ -1,7 +1,7 @@
 //! Sales of each hour, counted from the events in the outbox: orders, tickets, money, holds.
 
 use super::model::{Currency, Money, Refused};
-use super::outbox::{EventType, NewPlace, OrderPayload, OutboxRow, PaymentPayload};
+use super::outbox::{EventType, NewPlace, OrderPayload, OutboxRow, PaymentPayload, TicketPayload};
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,7 +28,8 @@ pub struct SalesHour {
     pub orders_expired: i64,
     /// Number of tickets of the orders that were confirmed.
     pub tickets_sold: i64,
-    /// Number of tickets that were valid and are not any more.
+    /// Number of tickets that were valid and are not any more; those that were moved to another seat do
+    /// not count.
     pub tickets_voided: i64,
     /// Number of holds whose time ran out without an order.
     pub holds_expired: i64,
@@ -154,7 +155,13 @@ impl HourlySums {
             EventType::OrderRefunded => Figure::OrdersRefunded,
             EventType::OrderCancelled => Figure::OrdersCancelled,
             EventType::OrderExpired => Figure::OrdersExpired,
-            EventType::TicketVoided => Figure::TicketsVoided,
+            EventType::TicketVoided => {
+                let ticket: Option<TicketPayload> = payload(row);
+                if ticket.is_some_and(|ticket| ticket.moved) {
+                    return;
+                }
+                Figure::TicketsVoided
+            }
             EventType::HoldExpired => Figure::HoldsExpired,
             _ => return,
         };
@@ -306,4 +313,36 @@ pub trait HourlySalesStore: Send + Sync {
         from: Time,
         to: Time,
     ) -> Result<Vec<SalesHour>, Refused>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_ticket_that_was_moved_to_another_seat_is_not_one_less() {
+        let voided = |moved: bool| {
+            OutboxRow {
+            position: 1,
+            id: "evt_1".into(),
+            event: "night".into(),
+            aggregate_type: "order".into(),
+            aggregate_id: "ord_1".into(),
+            event_type: EventType::TicketVoided.as_str().into(),
+            payload: json!({"schema": 1, "event": "night", "ticket": "tix_1", "seat": "A-1", "order": "ord_1",
+                "visitor": "vis_00000000000000000000000000000001", "moved": moved})
+            .to_string(),
+            traceparent: None,
+            at: Time(HOUR_MS),
+        }
+        };
+        let sums = HourlySums::of(&[voided(true), voided(false)]);
+        let counted: Vec<_> = sums.0.into_iter().collect();
+        assert_eq!(counted.len(), 1);
+        assert_eq!(
+            (counted[0].0.figure, counted[0].1),
+            (Figure::TicketsVoided, 1)
+        );
+    }
 }

@@ -73,7 +73,8 @@ impl ProviderStage {
         seat_map.current().states[at as usize]
     }
 
-    /// Returns the types of the events about tickets of an order, with the seats, in their order.
+    /// Returns the types of the events about tickets of an order, with `.moved` where a ticket was
+    /// replaced by another, and the seats, in their order.
     pub(crate) async fn told_of_tickets(&self, order: &str) -> Vec<(String, String)> {
         let outbox = self.node.shop.inventory.outbox();
         let mut told = Vec::new();
@@ -82,7 +83,12 @@ impl ProviderStage {
                 if row.aggregate_id == order && row.event_type.starts_with("ticket.") {
                     let payload: Value = serde_json::from_str(&row.payload).unwrap();
                     let seat = payload["seat"].as_str().unwrap().to_owned();
-                    told.push((row.event_type, seat));
+                    let moved = if payload["moved"] == true {
+                        ".moved"
+                    } else {
+                        ""
+                    };
+                    told.push((format!("{}{moved}", row.event_type), seat));
                 }
             }
         }

@@ -96,6 +96,7 @@ pub(in crate::inventory) fn about_ticket(
         visitor,
         checked_in_at: ticket.used_at,
         door: ticket.door.clone(),
+        moved: false,
     };
     entry(event_type, &ticket.order, &payload, at)
 }
@@ -323,21 +324,28 @@ impl UnitOfWork<'_> {
             };
             let (before, _) = self.changes.transition(row);
             let was_issued = matches!(before, Some(OrderState::Confirmed | OrderState::Refunding));
-            if let Some(payload) = self.ticket_payload(order, ticket).filter(|_| was_issued) {
+            if let Some(mut payload) = self.ticket_payload(order, ticket).filter(|_| was_issued) {
+                payload.moved = self.moves_tickets(row);
                 entries.push(entry(EventType::TicketVoided, order, &payload, self.now));
             }
         }
         for OrderTicket { order, ticket } in &self.changes.new_tickets {
-            let Some(row) = self.records.order(order) else {
-                continue;
-            };
-            // Those of an order that is confirmed just now are told with it.
-            let confirmed = OrderState::Confirmed;
-            let is_moved = self.changes.transition(row) == (Some(confirmed), confirmed);
-            if let Some(payload) = self.ticket_payload(order, ticket).filter(|_| is_moved) {
+            let row = self.records.order(order);
+            let is_moved = row.is_some_and(|row| self.moves_tickets(row));
+            if let Some(mut payload) = self.ticket_payload(order, ticket).filter(|_| is_moved) {
+                payload.moved = true;
                 entries.push(entry(EventType::TicketIssued, order, &payload, self.now));
             }
         }
+    }
+
+    /// Returns whether tickets of an order are replaced by others. Those of an order that is confirmed
+    /// just now are new, and are told with it.
+    fn moves_tickets(&self, order: &OrderRow) -> bool {
+        let confirmed = OrderState::Confirmed;
+        let stays_confirmed = self.changes.transition(order) == (Some(confirmed), confirmed);
+        let mut new = self.changes.new_tickets.iter();
+        stays_confirmed && new.any(|ticket| ticket.order == order.id)
     }
 
     fn ticket_payload(&self, order: &str, ticket: &TicketRow) -> Option<TicketPayload> {
@@ -350,6 +358,7 @@ impl UnitOfWork<'_> {
             visitor: self.records.order(order)?.visitor,
             checked_in_at: None,
             door: None,
+            moved: false,
         })
     }
 

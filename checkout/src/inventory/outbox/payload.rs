@@ -74,6 +74,10 @@ pub struct TicketPayload {
     /// `ticket.checked_in`: the door.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub door: Option<String>,
+    /// `ticket.voided` and `ticket.issued`: whether the ticket of one seat was replaced by that of
+    /// another in the same order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moved: bool,
 }
 
 /// Payload of `hold.…`.
