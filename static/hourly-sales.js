@@ -50,7 +50,7 @@ export function hourlySales(url) {
     make("h2", {}, "Tickets sold an hour"),
     chart,
     sum,
-    make("div", { className: "line" }, make("label", {}, "Time", days), download),
+    make("div", { className: "line span" }, make("label", {}, "Time", days), download),
   );
   const begin = () => {
     load();

@@ -2,6 +2,7 @@
 // A plot of one figure over time, as SVG, with its words for those who cannot see it.
 
 import { locale } from "./api.js";
+import { make } from "./make.js";
 const NS = "http://www.w3.org/2000/svg";
 /** @param {string} tag @param {Record<string, any>} set @param {string} [text] */
 function svg(tag, set, text) {
@@ -14,11 +15,11 @@ function svg(tag, set, text) {
 const WIDTH = 400,
   HEIGHT = 120;
 
-/** The frame of a plot: its axes, its highest value and its times. @param {string} label @param {number} top @param {string[]} times */
-function frame(label, top, [from, to]) {
+/** The axes of a plot. @param {string} label @param {number} below room for words below them */
+function frame(label, below) {
   const root = svg("svg", {
     class: "plot",
-    viewBox: `0 -6 ${WIDTH} ${HEIGHT + 24}`,
+    viewBox: `0 -6 ${WIDTH} ${HEIGHT + 6 + below}`,
     preserveAspectRatio: "none",
     role: "img",
     "aria-label": label,
@@ -26,15 +27,13 @@ function frame(label, top, [from, to]) {
   root.append(
     svg("line", { x1: 0, y1: HEIGHT, x2: WIDTH, y2: HEIGHT }),
     svg("line", { x1: 0, y1: 16, x2: WIDTH, y2: 16 }),
-    svg("text", { x: 0, y: 14 }, top.toLocaleString(locale)),
-    svg("text", { x: 0, y: HEIGHT + 14 }, from),
-    svg("text", { x: WIDTH, y: HEIGHT + 14, "text-anchor": "end" }, to),
   );
   return root;
 }
 
 /**
- * Bars of equal width, one for each span of time, with its words where the pointer rests on it.
+ * Bars of equal width, one for each span of time, with its words where the pointer rests on it. It may be of any width: no
+ * text is stretched.
  * @param {string} label
  * @param {[string, string]} times the beginning of the first and the end of the last
  * @param {{value: number, words: string}[]} spans
@@ -42,7 +41,7 @@ function frame(label, top, [from, to]) {
 export function bars(label, times, spans) {
   const top = Math.max(1, ...spans.map((s) => s.value));
   const width = WIDTH / Math.max(1, spans.length);
-  const root = frame(label, top, times);
+  const root = frame(label, 1);
   spans.forEach(({ value, words }, i) => {
     const height = (value / top) * (HEIGHT - 16);
     const column = svg("g", { class: "bar" });
@@ -53,7 +52,8 @@ export function bars(label, times, spans) {
     );
     root.append(column);
   });
-  return root;
+  const ends = make("div", { className: "ends" }, ...times.map((time) => make("span", {}, time)));
+  return make("div", { className: "bars" }, make("span", { className: "top" }, top.toLocaleString(locale)), root, ends);
 }
 
 /** @param {string} title @param {{at: number, value: number}[]} points */
@@ -66,7 +66,12 @@ export function plot(title, points) {
   const last = points.at(-1)?.value ?? 0;
   const time = (/** @type {number} */ at) =>
     points.length ? new Date(at).toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" }) : "";
-  const root = frame(`${title}: now ${last}, at most ${top}`, top, [time(from), time(to)]);
+  const root = frame(`${title}: now ${last}, at most ${top}`, 18);
+  root.append(
+    svg("text", { x: 0, y: 14 }, top.toLocaleString(locale)),
+    svg("text", { x: 0, y: HEIGHT + 14 }, time(from)),
+    svg("text", { x: WIDTH, y: HEIGHT + 14, "text-anchor": "end" }, time(to)),
+  );
   if (points.length > 1) {
     const line = points.map((p, i) => `${i ? "L" : "M"}${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`).join("");
     root.append(
