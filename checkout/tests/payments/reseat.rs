@@ -87,6 +87,41 @@ async fn a_cheaper_seat_gives_the_difference_back_with_fees_and_taxes_once_it_is
             seats_of(&stage.see_order(&bought.id).await),
             ["s-A-1", "s-A-2"]
         );
+        assert_eq!(stage.counts().await, [9, 0, 2]);
+        let (status, moved) = stage.reseat(&bought.id, &to(&moves, -less, "refund")).await;
+        assert_eq!(status, StatusCode::OK, "{moved}");
+        let now = stage.see_order(&bought.id).await;
+        assert_eq!(seats_of(&now), ["s-A-2", "b-A-1"]);
+        assert_eq!(now.refunded.unwrap().amount, less);
+        stage.check_books().await;
+        let invoices = stage.node.shop.inventory.invoices(&stage.event, &bought.id);
+        let invoices = json!(invoices.await.unwrap());
+        assert_eq!(invoices.as_array().unwrap().len(), 2, "{invoices}");
+        let text = invoices.to_string();
+        assert!(
+            text.contains("Difference in price, b, row A, seat 1"),
+            "{text}"
+        );
+        // The rest of what the ticket cost goes back with its seat, wherever it is moved.
+        let on = to(&[("b-A-1", "b-A-3")], 0, "");
+        let (status, again) = stage.reseat(&bought.id, &on).await;
+        assert_eq!(status, StatusCode::OK, "{again}");
+        stage.check_books().await;
+        let (_, order) = stage.refund(&bought.id, Some(&["b-A-3"])).await;
+        assert_eq!(order["refunded"]["amount"], PRICE * 11 / 10);
+        stage.check_books().await;
+        let (_, order) = stage.refund(&bought.id, None).await;
+        assert_eq!(order["refunded"]["amount"], bought.total.amount);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_moved_without_the_difference_and_how_it_is_settled() {
+    for stage in ProviderStage::stripe().await {
+        stage.set_hall().await;
+        let bought = stage.buy(&["s-A-1", "s-A-2"]).await;
+        let moves = [("s-A-1", "b-A-1")];
+        let less = PRICE - BALCONY;
         for (body, status, kind) in [
             (
                 to(&moves, -1, "refund"),
@@ -117,30 +152,6 @@ async fn a_cheaper_seat_gives_the_difference_back_with_fees_and_taxes_once_it_is
             );
         }
         assert_eq!(stage.counts().await, [9, 0, 2]);
-        let (status, moved) = stage.reseat(&bought.id, &to(&moves, -less, "refund")).await;
-        assert_eq!(status, StatusCode::OK, "{moved}");
-        let now = stage.see_order(&bought.id).await;
-        assert_eq!(seats_of(&now), ["s-A-2", "b-A-1"]);
-        assert_eq!(now.refunded.unwrap().amount, less);
-        stage.check_books().await;
-        let invoices = stage.node.shop.inventory.invoices(&stage.event, &bought.id);
-        let invoices = json!(invoices.await.unwrap());
-        assert_eq!(invoices.as_array().unwrap().len(), 2, "{invoices}");
-        let text = invoices.to_string();
-        assert!(
-            text.contains("Difference in price, b, row A, seat 1"),
-            "{text}"
-        );
-        // The rest of what the ticket cost goes back with its seat, wherever it is moved.
-        let on = to(&[("b-A-1", "b-A-3")], 0, "");
-        let (status, again) = stage.reseat(&bought.id, &on).await;
-        assert_eq!(status, StatusCode::OK, "{again}");
-        stage.check_books().await;
-        let (_, order) = stage.refund(&bought.id, Some(&["b-A-3"])).await;
-        assert_eq!(order["refunded"]["amount"], PRICE * 11 / 10);
-        stage.check_books().await;
-        let (_, order) = stage.refund(&bought.id, None).await;
-        assert_eq!(order["refunded"]["amount"], bought.total.amount);
     }
 }
 
@@ -196,8 +207,7 @@ async fn a_dearer_seat_is_taken_without_charge_or_not_at_all_and_a_waived_differ
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn seats_that_are_not_free_tickets_that_were_used_and_orders_that_are_not_confirmed_are_refused()
- {
+async fn only_seats_that_are_free_or_blocked_on_request_are_taken_and_each_is_named_once() {
     for stage in ProviderStage::stripe().await {
         stage.set_hall().await;
         let bought = stage.buy(&["s-A-1", "s-A-2", "b-A-1"]).await;
@@ -242,7 +252,14 @@ async fn seats_that_are_not_free_tickets_that_were_used_and_orders_that_are_not_
         let (status, moved) = stage.reseat(&bought.id, &blocked).await;
         assert_eq!(status, StatusCode::OK, "{moved}");
         assert_eq!(stage.state_of("s-A-5").await, SeatState::Booked);
+    }
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tickets_that_were_used_and_orders_that_are_not_confirmed_stay_where_they_are() {
+    for stage in ProviderStage::stripe().await {
+        stage.set_hall().await;
+        let bought = stage.buy(&["s-A-5", "s-A-2", "b-A-1"]).await;
         let now = stage.see_order(&bought.id).await;
         let scan = json!({"code": code_of(&now, "s-A-5"), "door": "North"});
         let (status, _) = stage
