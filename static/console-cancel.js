@@ -56,7 +56,7 @@ function show(event, url, settings, first) {
       "div",
       { className: "heading above" },
       make("h1", {}, "Cancel the show"),
-      make("a", { href: `#/event/${event}` }, "To the sale"),
+      make("a", { href: `#/event/${event}` }, "Back to the sale"),
     ),
     inside,
   );

@@ -272,12 +272,16 @@ function paymentCard(payment, chosen, settled) {
     `${money(payment.captured)} of ${money(payment.amount)} taken`,
     ...(payment.refunded.amount ? [`${money(payment.refunded)} given back`] : []),
   ];
-  const steps = payment.history.map((/** @type {any} */ step) =>
+  const told = (/** @type {any} */ step, /** @type {number} */ at) =>
+    step.state === "captured" && !step.note && payment.history[at - 1]?.state === "refunding"
+      ? "A part of the money was given back"
+      : paymentStates[step.state];
+  const steps = payment.history.map((/** @type {any} */ step, /** @type {number} */ at) =>
     make(
       "li",
       {},
       make("time", { dateTime: step.at }, new Date(step.at).toLocaleString(locale)),
-      ` ${paymentStates[step.state]}${step.note ? ` (${step.note.replaceAll("_", " ")})` : ""}`,
+      ` ${told(step, at)}${step.note ? ` (${step.note.replaceAll("_", " ")})` : ""}`,
     ),
   );
   const parts = payment.refunds.map((/** @type {any} */ part) =>
