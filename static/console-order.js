@@ -291,6 +291,13 @@ function paymentCard(payment, chosen, settled) {
       `${money(part.amount)} ${part.done ? "given back" : "on its way back"} for ${part.seats.join(", ") || "no seat that is named"}`,
     ),
   );
+  // The refund of what was left of the order names no seats, and is not among the others.
+  const back = payment.refunds.reduce(
+    (/** @type {number} */ sum, /** @type {any} */ one) => sum + one.amount.amount,
+    0,
+  );
+  const rest = { ...payment.refunded, amount: payment.refunded.amount - back };
+  if (parts.length && rest.amount > 0) parts.push(make("li", {}, `${money(rest)} given back for what was left`));
   return make(
     "section",
     { className: "card" },
