@@ -56,7 +56,7 @@ function show(event, url, settings, first) {
       "div",
       { className: "heading above" },
       make("h1", {}, "Cancel the show"),
-      make("a", { href: `#/event/${event}` }, "To the sale"),
+      make("a", { href: `#/event/${event}` }, "Back to the sale"),
     ),
     inside,
   );
@@ -121,6 +121,11 @@ function progressParts(event, progress) {
     : progress.waiting + progress.refunding + progress.paying + progress.held
       ? "The refunds are being made. They go on when you leave this page."
       : "All that is left needs a look.";
+  const counts = table(["What", "How many"], rows, ([name, value]) => [
+    make("td", {}, name),
+    make("td", { className: "num" }, String(value)),
+  ]);
+  counts.querySelector("th:last-child")?.classList.add("num");
   const parts = [
     make(
       "section",
@@ -129,10 +134,7 @@ function progressParts(event, progress) {
       make("p", {}, cancelled.reason),
       make("p", { role: "status", id: "progress-text" }, words),
       bar,
-      table(["What", "How many"], rows, ([name, value]) => [
-        make("td", {}, name),
-        make("td", { className: "num" }, String(value)),
-      ]),
+      counts,
     ),
   ];
   if (failures.length)

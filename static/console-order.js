@@ -288,17 +288,28 @@ function paymentCard(payment, chosen, settled) {
     `${money(payment.captured)} of ${money(payment.amount)} taken`,
     ...(payment.refunded.amount ? [`${money(payment.refunded)} given back`] : []),
   ];
-  const steps = payment.history.map((/** @type {any} */ step) =>
+  const told = (/** @type {any} */ step, /** @type {number} */ at) =>
+    step.state === "captured" && !step.note && payment.history[at - 1]?.state === "refunding"
+      ? "A part of the money was given back"
+      : paymentStates[step.state];
+  const steps = payment.history.map((/** @type {any} */ step, /** @type {number} */ at) =>
     make(
       "li",
       {},
       make("time", { dateTime: step.at }, new Date(step.at).toLocaleString(locale)),
-      ` ${paymentStates[step.state]}${step.note ? ` (${step.note.replaceAll("_", " ")})` : ""}`,
+      ` ${told(step, at)}${step.note ? ` (${step.note.replaceAll("_", " ")})` : ""}`,
     ),
   );
   const parts = payment.refunds.map((/** @type {any} */ part) =>
     make("li", {}, `${money(part.amount)} ${part.done ? "given back" : "on its way back"} for ${refundedFor(part)}`),
   );
+  // The refund of what was left of the order names no seats, and is not among the others.
+  const back = payment.refunds.reduce(
+    (/** @type {number} */ sum, /** @type {any} */ one) => sum + one.amount.amount,
+    0,
+  );
+  const rest = { ...payment.refunded, amount: payment.refunded.amount - back };
+  if (parts.length && rest.amount > 0) parts.push(make("li", {}, `${money(rest)} given back for what was left`));
   return make(
     "section",
     { className: "card" },

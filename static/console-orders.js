@@ -106,7 +106,7 @@ function show(url, event, first, mails) {
       "div",
       { className: "heading above" },
       make("h1", {}, "Orders"),
-      make("a", { href: `#/event/${event}` }, "To the sale"),
+      make("a", { href: `#/event/${event}` }, "Back to the sale"),
     ),
     make(
       "div",

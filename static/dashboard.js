@@ -46,7 +46,7 @@ function show(id, settings, samples, prices) {
   page(
     make(
       "div",
-      { className: "heading" },
+      { className: "heading above" },
       make("h1", {}, settings.name),
       pill,
       ...(steers

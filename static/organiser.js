@@ -47,7 +47,7 @@ async function sales() {
     page(
       make(
         "div",
-        { className: "heading" },
+        { className: "heading above" },
         make("h1", {}, "Sales"),
         ...(may("admin") ? [make("a", { className: "button primary end", href: "#/new" }, "New sale")] : []),
       ),

@@ -33,12 +33,21 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(set_seating, show_plan))
 }
 
-/// Checks that no category of a plan has another price than the one that is set in place of the
-/// plan's: the new one would count for nothing.
-fn check_set_prices(prices: &Prices, layout: &Layout) -> Result<(), Problem> {
+/// Checks that no category of a plan gets a new price while another is set in place of the plan's:
+/// the new one would count for nothing. The price of the plan before is none, so that a plan can be
+/// read and set again.
+fn check_set_prices(
+    prices: &Prices,
+    before: Option<&Layout>,
+    layout: &Layout,
+) -> Result<(), Problem> {
     for (at, category) in layout.categories.iter().enumerate() {
+        let is_kept = before.is_some_and(|plan| {
+            let mut old = plan.categories.iter();
+            old.any(|old| old.id == category.id && old.price == category.price)
+        });
         let set = prices.of(&category.id).and_then(|own| own.price);
-        if set.is_some_and(|set| set != category.price) {
+        if !is_kept && set.is_some_and(|set| set != category.price) {
             let why = format!(
                 "the price of '{}' is set in the selling rules, and would stay as it is: change it there",
                 category.name
@@ -204,7 +213,9 @@ async fn check_plan(shop: &Shop, event: &EventId, layout: &Layout) -> Result<(),
         let why = format!("the price of '{}': {why}", layout.categories[at].name);
         Problem::invalid(&format!("categories[{at}].price"), why)
     })?;
-    check_set_prices(&rules.charges.prices, layout)
+    let before = shop.inventory.seat_map(event);
+    let before = before.as_ref().map(|map| &*map.layout);
+    check_set_prices(&rules.charges.prices, before, layout)
 }
 
 /// Returns some of the seats that are blocked by hand and that a new plan does not have.

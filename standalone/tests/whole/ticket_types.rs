@@ -146,6 +146,10 @@ async fn prices_are_those_of_the_plan_and_no_plan_is_set_that_they_would_overrul
     let refused = stage.organise(Method::PUT, path, Some(plan(4000))).await;
     assert_problem(&refused, 422, "invalid");
     assert_eq!(refused.body["errors"][0]["field"], "categories[0].price");
+    // The plan as it is can be read and set again.
+    let kept = stage.organise(Method::GET, path, None).await;
+    let set = stage.organise(Method::PUT, path, Some(kept.body)).await;
+    assert_eq!(set.status, 200, "{}", set.body);
     let set = stage.organise(Method::PUT, path, Some(plan(5000))).await;
     assert_eq!(set.status, 200, "{}", set.body);
 }

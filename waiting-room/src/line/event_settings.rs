@@ -292,7 +292,7 @@ impl EventSettings {
         check(
             prequeue,
             "prequeue_opens_at",
-            "not after sale_opens_at, which it needs",
+            "needs sale_opens_at, and is no later than that",
         );
         let closes = end.is_none_or(|end| sale.or(line).is_none_or(|start| start < end));
         check(is_cancelled || closes, "closes_at", "after sale_opens_at");
