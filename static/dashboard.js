@@ -38,6 +38,8 @@ function show(id, settings, samples, prices) {
     trouble.hidden = !words;
     trouble.textContent = words ?? "";
   };
+  // Of a cancelled show nothing is sold any more.
+  const sells = steers && !settings.cancelled;
   const tiles = make("div", { className: "tiles" });
   const plots = make("div", { className: "plots" });
   const shared = make("section", { className: "card" });
@@ -49,7 +51,7 @@ function show(id, settings, samples, prices) {
       { className: "heading above" },
       make("h1", {}, settings.name),
       pill,
-      ...(steers
+      ...(sells
         ? [
             switchButton(url, settings, "paused", ["Pause", "Resume"]),
             switchButton(url, settings, "passthrough", ["Let everyone in", "Bring back the line"]),
@@ -57,7 +59,7 @@ function show(id, settings, samples, prices) {
         : []),
       ...(may("admin") ? [switchButton(url, settings, "published", ["Publish", "Back to draft"])] : []),
       make("a", { href: `#/event/${id}/orders` }, "Orders"),
-      ...(steers
+      ...(sells
         ? [
             make("a", { href: `#/event/${id}/desk` }, "Sell at the desk"),
             make("a", { href: `#/event/${id}/seats` }, "Block seats"),

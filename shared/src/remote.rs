@@ -15,6 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// User agent of the services' own requests, which come past all proxies. Anyone may claim to be one:
+/// nothing but a hint for operators may rely on it.
+pub const SERVICE_AGENT: &str = "fairline-service";
+
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Consecutive requests without an answer after which the service counts as away.
 const FAILURES_MAX: u32 = 3;
@@ -66,7 +70,8 @@ impl RemoteService {
     /// Begins a request, for headers of its own.
     pub fn request(&self, method: Method, path: &str) -> Builder {
         let url = format!("{}{path}", self.base);
-        Request::builder().method(method).uri(url)
+        let request = Request::builder().method(method).uri(url);
+        request.header(header::USER_AGENT, SERVICE_AGENT)
     }
 
     /// Sends a request that `request` began. None as for [`RemoteService::ask`].

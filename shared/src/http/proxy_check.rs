@@ -5,6 +5,7 @@ use super::openapi::Refusals;
 use super::proxy_signs::{ProxySign, ProxySigns, SignKind};
 use crate::context::AppContext;
 use crate::organiser::Organiser;
+use crate::remote::SERVICE_AGENT;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::{Json, Router};
@@ -17,6 +18,10 @@ use utoipa_axum::routes;
 /// Records what the headers of a proxy say that does not fit the settings.
 pub(super) fn check_proxy(site: &AppContext, headers: &HeaderMap, address: Option<IpAddr>) {
     let addresses = addresses_told(headers);
+    let agent = headers.get(header::USER_AGENT);
+    if addresses == 0 && agent.is_some_and(|agent| agent == SERVICE_AGENT) {
+        return;
+    }
     if let Some(kind) = check_hops(&site.proxy_signs, site.trusted_hops, addresses, address) {
         notice(site, kind, String::new);
     }
@@ -46,7 +51,7 @@ fn check_hops(
     if trusted_hops == 0 {
         return (addresses > 0).then_some(SignKind::ForwardedNotTrusted);
     }
-    // One without the header came past all proxies, such as those of our services.
+    // One without the header came past all proxies.
     if addresses > 0 && signs.are_many_short(addresses < trusted_hops) {
         return Some(SignKind::TooManyHops);
     }

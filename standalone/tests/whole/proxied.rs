@@ -7,6 +7,7 @@ use crate::secure::{PATIENCE, Program};
 use crate::stage::{KEY, Stage};
 use hyper::Method;
 use serde_json::{Value, json};
+use shared::remote::RemoteService;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -304,4 +305,17 @@ async fn more_trusted_hops_than_there_are_proxies_are_named_with_the_setting_to_
         panic!("two signs");
     };
     assert_eq!(*many, ("too_many_hops".to_owned(), setting(), json!(3)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_service_which_comes_past_all_proxies_is_no_sign_of_one() {
+    let stage = Stage::with(|common| common.trusted_hops = Some("1".into())).await;
+    let service = RemoteService::new("waiting-room", &stage.url, Duration::from_secs(5));
+    let (status, _) = service.ask(Method::GET, "/", "", None).await.unwrap();
+    assert_eq!(status, 200);
+    let list = async || stage.get("/api/v1/organiser/proxy-signs", KEY).await.body;
+    // Only the list itself is asked for without an address.
+    for asked in 1..=2 {
+        assert_eq!(list().await[0]["requests"], asked);
+    }
 }
