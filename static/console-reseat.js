@@ -112,8 +112,8 @@ export function reseatForm(event, url, moved) {
       try {
         await moved(await call("POST", `${url}/reseat`, { body: confirmed, key }));
       } catch (problem) {
-        // A refusal did nothing; without an answer the same move is sent again.
-        if (/** @type {any} */ (problem).status) key = newKey();
+        // A refusal did nothing; where it is not known what was done the same move is sent again.
+        if (/** @type {any} */ (problem).status < 500) key = newKey();
         throw problem;
       }
       forget();

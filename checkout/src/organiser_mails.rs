@@ -111,11 +111,7 @@ async fn list_order_mails(
 }
 
 /// Adds the mail with the tickets of an order to those that are to be sent, and returns its id.
-pub(crate) async fn send_confirmation(
-    shop: &Shop,
-    event: &EventId,
-    order: &str,
-) -> Result<String, Refused> {
+async fn send_confirmation(shop: &Shop, event: &EventId, order: &str) -> Result<String, Refused> {
     let again = NewMail {
         id: random_id("mail_"),
         event: event.as_str().to_owned(),

@@ -3,7 +3,6 @@
 use crate::app::{App, Shop};
 use crate::inventory::{DifferenceSettlement, Money, Reseat, Reseated, SeatMove};
 use crate::organiser::{Change, record};
-use crate::organiser_mails::send_confirmation;
 use crate::sessions::event_id;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -13,7 +12,6 @@ use serde_json::json;
 use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem};
-use shared::ids::EventId;
 use shared::organiser::Organiser;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -114,23 +112,13 @@ async fn reseat(
         };
         record(&shop, &organiser, change).await;
         shop.to_report.notify_one();
-        tell_buyer(&shop, &event, &order).await;
     }
-    // Once begun a refund is finished by the reconciler, whatever becomes of this request.
-    if let Some(payment) = refund {
-        shop.give_back(&payment).await?;
+    // The tickets are moved, and the reconciler finishes a refund that has begun.
+    if let Some(payment) = refund
+        && let Err(error) = shop.give_back(&payment).await
+    {
+        tracing::warn!(order, %error, "the refund of a difference in price is made later");
     }
     let response = Json(reseated).into_response();
     Ok(mark_replayed(response, once.is_replayed))
-}
-
-/// Has the new tickets sent to the buyer, if there is one with an address. The tickets are moved
-/// whatever becomes of the mail, which the console can send again.
-async fn tell_buyer(shop: &Shop, event: &EventId, order: &str) {
-    if shop.mail.is_none() {
-        return;
-    }
-    if let Err(error) = send_confirmation(shop, event, order).await {
-        tracing::warn!(order, %error, "the mail with the tickets of a moved order is not sent");
-    }
 }

@@ -29,7 +29,7 @@ begin
     if not pg_try_advisory_xact_lock(4631729464) then
         return false;
     end if;
-    foreach v_table in array array['orders', 'sales_hour'] loop
+    foreach v_table in array array['sales_hour', 'orders'] loop
         for n in 0..3 loop
             v_name := v_table || '_' || to_char(v_month + make_interval(months => n), 'YYYY_MM');
             continue when to_regclass('fairline.' || v_name) is not null;

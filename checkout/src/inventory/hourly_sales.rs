@@ -122,7 +122,7 @@ pub(super) struct SumKey {
     pub(super) currency: String,
 }
 
-/// What some events add to the stored sums, in the order of the keys: nodes that add to the same
+/// Additions to the stored sums by some events, in the order of the keys: nodes that add to the same
 /// ones wait for each other, and never in a circle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HourlySums(pub(super) BTreeMap<SumKey, i64>);

@@ -48,7 +48,7 @@ pub(super) struct RefundRow {
     /// In minor units.
     pub(super) amount: i64,
     pub(super) is_done: bool,
-    /// What it gives back for seats whose tickets were moved to them and cost less.
+    /// Differences that it gives back for tickets which were moved to seats that cost less.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) differences: Vec<DifferenceRow>,
 }

@@ -49,7 +49,7 @@ pub struct ReseatedTicket {
     pub to_label: String,
     /// Lines of the price that the ticket was sold for: ticket, fees and taxes.
     pub sold_for: Vec<PriceLine>,
-    /// What was paid for it, less what was given back when it was moved before.
+    /// The amount paid for it, less the amounts given back when it was moved before.
     pub paid: Money,
     /// Lines of the price of the new seat, which are those of now unless it is of the category that the
     /// ticket was sold in.

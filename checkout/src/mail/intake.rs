@@ -5,7 +5,7 @@ use crate::app::Shop;
 use crate::inventory::Refused;
 use crate::inventory::mail::{MailKind, MailQueue, NewMail};
 use crate::inventory::outbox::{
-    EventType, OUTBOX_ROWS_MAX, OrderPayload, OutboxRow, PaymentPayload,
+    EventType, OUTBOX_ROWS_MAX, OrderPayload, OutboxRow, PaymentPayload, TicketPayload,
 };
 use crate::outbox_intake::{self, Batch, Intake};
 use async_trait::async_trait;
@@ -41,9 +41,18 @@ impl Intake for MailIntake<'_> {
 
 /// Returns the mail that follows from an event, if one does.
 fn mail_of(row: &OutboxRow) -> Option<NewMail> {
+    let mut id = row.id.clone();
     let is = |event_type: EventType| row.event_type == event_type.as_str();
     let (kind, detail) = match () {
         () if is(EventType::OrderConfirmed) => (MailKind::Confirmed, String::new()),
+        () if is(EventType::TicketIssued) => {
+            let ticket: TicketPayload = serde_json::from_str(&row.payload).ok()?;
+            // All tickets of one move have the same time, and one mail.
+            id = format!("mail_moved_{}_{}", row.aggregate_id, row.at.0);
+            ticket
+                .moved
+                .then_some((MailKind::Confirmed, String::new()))?
+        }
         () if is(EventType::OrderCancelled) => (MailKind::Cancelled, String::new()),
         () if is(EventType::PaymentRefunded) => {
             let payment: PaymentPayload = serde_json::from_str(&row.payload).ok()?;
@@ -64,7 +73,7 @@ fn mail_of(row: &OutboxRow) -> Option<NewMail> {
         () => return None,
     };
     Some(NewMail {
-        id: row.id.clone(),
+        id,
         event: row.event.clone(),
         order: row.aggregate_id.clone(),
         kind,

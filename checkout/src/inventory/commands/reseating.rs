@@ -90,6 +90,7 @@ impl UnitOfWork<'_> {
         let tickets: Vec<ReseatedTicket> = moves
             .map(|(wanted, placed)| self.price_move(plan, order, wanted, placed))
             .collect();
+        check_one_way(&tickets)?;
         let currency = order.total.currency;
         let money = |amount| Money { amount, currency };
         let difference: i64 = tickets.iter().map(|moved| moved.difference.amount).sum();
@@ -245,8 +246,7 @@ impl UnitOfWork<'_> {
         });
     }
 
-    /// Begins the refund of the difference. It is that of the seats which cost less, as far as others
-    /// that cost more leave it.
+    /// Begins the refund of the difference, as far as the payment leaves it.
     fn begin_difference_refund(&mut self, id: &str, reseated: &Reseated) {
         let mut left = reseated.refund.amount;
         if left == 0 {
@@ -305,6 +305,17 @@ fn check_named_once(moves: &[SeatMove]) -> Result<(), Refused> {
         true => Ok(()),
         false => Err(Refused::Invalid(mistakes)),
     }
+}
+
+/// Checks that not some seats cost more and others less: what is given back is noted for the seat that
+/// costs less, and another that costs more would not be part of it.
+fn check_one_way(tickets: &[ReseatedTicket]) -> Result<(), Refused> {
+    let mut differences = tickets.iter().map(|moved| moved.difference.amount);
+    if differences.clone().any(|amount| amount < 0) && differences.any(|amount| amount > 0) {
+        let why = "some of the new seats cost more and others less: move them one after the other";
+        return Err(Refused::Invalid(vec![("seats".to_owned(), why.to_owned())]));
+    }
+    Ok(())
 }
 
 /// Finds the seats of a reseat: those of the order with tickets that were not used, and free ones.

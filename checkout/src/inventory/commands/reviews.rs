@@ -175,7 +175,9 @@ impl UnitOfWork<'_> {
         };
         self.change_payment(id, payment, |row| {
             let mut refunds = row.refunds.iter_mut().rev();
-            if let Some(refund) = refunds.find(|refund| refund.seats.is_empty()) {
+            if let Some(refund) =
+                refunds.find(|refund| refund.seats.is_empty() && refund.differences.is_empty())
+            {
                 refund.seats.clone_from(&part.seats);
             }
         });

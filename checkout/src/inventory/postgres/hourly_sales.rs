@@ -55,7 +55,7 @@ impl HourlySalesStore for Postgres {
             match read {
                 Ok(rows) => sums.extend(rows.iter().map(read_sum)),
                 Err(error) if Arc::ptr_eq(shard, &own) => return Err(error.into()),
-                // What it may have counted before the event was moved is missing while it is away.
+                // Its sums of before the event was moved are missing while it is away.
                 Err(_) => {}
             }
         }

@@ -266,7 +266,7 @@ impl Shard {
         let row = self.reader.fetch_optional(make).await?;
         if !row.is_some_and(|row| row.get(0)) {
             tracing::info!(
-                "the partitions of the next months are created later: orders are being read"
+                "the partitions of the next months are created later: their tables are being read"
             );
         }
         Ok(())

@@ -70,7 +70,7 @@ impl Store {
                     check_in.and_then(|check_in| check_in.scan.as_ref())
                 ])?;
             self.insert_events(event.as_str(), std::slice::from_ref(told))?;
-            // What is in memory of the order says otherwise.
+            // The order in memory has the check-in of before.
             let event_state = self.event_states.get_mut(event);
             if let Some((event_state, visitor)) = event_state.zip(before.visitor) {
                 event_state.visitors.take(visitor);

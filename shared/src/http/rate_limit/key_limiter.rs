@@ -2,10 +2,13 @@
 
 use super::reports::Reports;
 use super::{Limited, Limiter, SharedBuckets};
-use crate::crypto::Secret;
+use crate::crypto::{Secret, hex, sha256};
 use std::fmt::Display;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// Longest key that is kept as it is.
+const KEY_BYTES_MAX: usize = 64;
 
 /// A limit on each key. Nodes with the same store count together: each counts by itself and reports
 /// keys that come often, so that no request waits for the store.
@@ -31,7 +34,10 @@ impl KeyLimiter {
     /// The whole seconds after which it is worth trying again.
     pub fn check(&self, key: impl Display) -> Result<(), u32> {
         let [limiter] = &self.limiter;
-        let key = key.to_string();
+        let mut key = key.to_string();
+        if key.len() > KEY_BYTES_MAX {
+            key = hex(&sha256(key.as_bytes()));
+        }
         let used = limiter.take(&key)?;
         let used = used.filter(|used| limiter.is_worth_sharing(*used));
         if let Some(used) = used.filter(|_| self.reports.is_shared()) {

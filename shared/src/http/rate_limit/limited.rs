@@ -1,7 +1,6 @@
-//! Kinds of what nodes limit together.
+//! The limits that nodes share.
 
-/// What is limited by nodes together behind the requests: the kind of its buckets in the store they
-/// share. A limit on addresses takes the two that follow as well, one for each width.
+/// A limit that nodes share behind the requests, with the kind of its buckets in their store. A limit on addresses takes the two that follow as well, one for each width.
 #[derive(Clone, Copy, Debug)]
 pub enum Limited {
     /// Requests of an address.

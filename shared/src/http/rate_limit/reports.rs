@@ -21,6 +21,8 @@ const WAITING_MAX: usize = 10_000;
 /// Number of times that a bucket may be filled beyond its limit by nodes that do not know of each
 /// other yet, and still has to be emptied before anything more is allowed.
 const EXCESS_FACTOR: u64 = 8;
+/// Longest time for which that refuses what a slow limit would allow.
+const EXCESS_US_MAX: u64 = 3_600_000_000;
 
 /// A bucket: the index of its limiter, and its own.
 type BucketIndex = (usize, usize);
@@ -94,12 +96,14 @@ impl<K: Display> Reports<K> {
         let waiting = self.take_waiting();
         let filling = waiting.into_iter().map(|((at, bucket), key)| {
             let limiter = &limiters[at];
+            let rate = limiter.rate;
+            let slow_max = EXCESS_US_MAX / rate.interval_us.max(1);
             Filling {
                 limiter,
                 bucket,
                 kind: limited as u8 + at as u8,
                 name: key.to_string(),
-                excess_max: limiter.rate.burst * EXCESS_FACTOR,
+                excess_max: (rate.burst * EXCESS_FACTOR).min(slow_max),
             }
         });
         let filling: Vec<Filling<'_>> = filling.collect();
