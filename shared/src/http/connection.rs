@@ -21,8 +21,9 @@ use tower::ServiceExt as _;
 
 /// Longest time without progress of a request's head or an idle connection.
 const IDLE: Duration = Duration::from_secs(10);
-/// Most bytes of a request's head.
-const HEAD_BYTES_MAX: u16 = 16 * 1024;
+/// Most bytes of a request's head. The gate is asked with the cookies of the site behind it, and takes
+/// more than proxies and sites do by default.
+const HEAD_BYTES_MAX: u16 = u16::MAX;
 /// Most requests at once on a connection of HTTP/2.
 const STREAMS_MAX: u32 = 64;
 /// Most bytes of a request body that HTTP/2 receives ahead of the handler; twice as many for a

@@ -38,7 +38,7 @@ fn get(path: &str, heads: &str) -> Vec<u8> {
 
 /// Questions that name no event that exists, or name it in no way that is meant.
 fn questions_of_no_event() -> Vec<Vec<u8>> {
-    let long = format!("/gate/none/{}", "x".repeat(12_000));
+    let long = format!("/gate/none/{}", "x".repeat(60_000));
     let paths = [
         "/gate",
         "/gate/",
@@ -111,7 +111,9 @@ fn odd_questions() -> Vec<Vec<u8>> {
         questions.push(format!("{head}{body}").into_bytes());
     }
     let many = "Cookie: a=1; fairline_admission_gate=x\r\n".repeat(60);
+    let large = format!("Cookie: a={}; fairline_admission_gate=x\r\n", "x".repeat(60_000));
     for heads in [
+        &large,
         "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n",
         "Connection: upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n",
         "Host: b\r\n",

@@ -119,7 +119,7 @@ async fn slow_and_broken_requests_are_cut_off_and_others_are_served_meanwhile() 
     stage.event("slow", json!({})).await;
     let slow = until_closed(&stage, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ");
     let garbage = until_closed(&stage, b"\x16\x03\x01 this is not http\r\n\r\n");
-    let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(40_000));
+    let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(70_000));
     let many = format!(
         "GET / HTTP/1.1\r\nhost: x\r\n{}\r\n",
         "x-filler: 0123456789\r\n".repeat(2_000)
