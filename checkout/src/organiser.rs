@@ -9,10 +9,11 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::audit::Entry;
+use shared::context::AppContext;
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, Problem};
+use shared::http::problem::{Input, Parameters, Problem};
 use shared::ids::EventId;
-use shared::organiser::Organiser;
+use shared::organiser::{AuditQuery, Organiser, show_audit};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -23,6 +24,20 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show_sales))
         .routes(routes!(list_shards))
         .routes(routes!(move_event))
+        .routes(routes!(read_checkout_audit))
+}
+
+/// Read the audit log of the checkout: what was changed of plans, selling rules, orders, payments and
+/// webhooks. In one process with the waiting room both have one log. Viewers see the changes alone,
+/// without addresses.
+#[utoipa::path(get, path = "/api/v1/organiser/audit/checkout", tag = "organiser", params(AuditQuery),
+    security(("organiser" = ["viewer"])), responses((status = 200, description = "The newest entries, the newest first", body = Vec<Entry>), Refusals))]
+async fn read_checkout_audit(
+    State(site): State<Arc<AppContext>>,
+    organiser: Organiser,
+    Parameters(query): Parameters<AuditQuery>,
+) -> Json<Vec<Entry>> {
+    Json(show_audit(&site, &organiser, &query).await)
 }
 
 pub(crate) async fn known(shop: &Shop, event: &str) -> Result<EventId, Problem> {

@@ -9,4 +9,4 @@ pub(crate) use key_files::follow;
 pub use key_source::KeySource;
 pub use keys::{COOKIE, Key, Organiser, Organisers, Role};
 pub(crate) use session::authorise;
-pub use session::{is_organiser_or_service, require, routes};
+pub use session::{AuditQuery, is_organiser_or_service, require, routes, show_audit};

@@ -254,9 +254,10 @@ async fn sign_out(site: &AppContext, word: &str, address: Option<IpAddr>) -> Res
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// Query of an audit log.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-struct AuditQuery {
+pub struct AuditQuery {
     /// Largest number of entries, the newest first; more than 10,000 count as 10,000.
     #[serde(default, deserialize_with = "saturating")]
     #[param(minimum = 0)]
@@ -272,9 +273,19 @@ async fn read_audit(
     organiser: Organiser,
     Parameters(query): Parameters<AuditQuery>,
 ) -> Json<Vec<Entry>> {
+    Json(show_audit(&site, &organiser, &query).await)
+}
+
+/// Returns the newest entries of this service's audit log, the newest first, as far as an organiser may
+/// see them: viewers the changes alone, without addresses.
+pub async fn show_audit(
+    site: &AppContext,
+    organiser: &Organiser,
+    query: &AuditQuery,
+) -> Vec<Entry> {
     let count = (query.limit.unwrap_or(200) as usize).min(ENTRIES_MAX);
     if organiser.role >= Role::Operator {
-        return Json(site.audit.newest(count).await);
+        return site.audit.newest(count).await;
     }
     let entries = site.audit.newest(ENTRIES_MAX).await.into_iter();
     let changes = entries.filter(|entry| !entry.is_incident());
@@ -282,5 +293,5 @@ async fn read_audit(
         address: None,
         ..entry
     };
-    Json(changes.map(without_address).take(count).collect())
+    changes.map(without_address).take(count).collect()
 }

@@ -125,8 +125,21 @@ async fn a_checkout_whose_clock_is_five_minutes_off_changes_nothing() {
     for token in more {
         assert!(buy(&clients, "night", &token).await.is_some());
     }
-    let log = site.organise(hyper::Method::GET, "/audit", None).await;
-    assert!(log.body.as_array().is_some());
+    // nginx shows the log of each service.
+    for (path, action) in [
+        ("/audit", "event.create"),
+        ("/audit/checkout", "seating.set"),
+    ] {
+        let log = site.organise(hyper::Method::GET, path, None).await.body;
+        let of_action = |entry: &Value| entry["action"] == action;
+        let count = log
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|it| of_action(it))
+            .count();
+        assert_eq!(count, 1, "{log}");
+    }
 }
 
 #[tokio::test]

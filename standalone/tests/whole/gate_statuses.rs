@@ -111,7 +111,10 @@ fn odd_questions() -> Vec<Vec<u8>> {
         questions.push(format!("{head}{body}").into_bytes());
     }
     let many = "Cookie: a=1; fairline_admission_gate=x\r\n".repeat(60);
-    let large = format!("Cookie: a={}; fairline_admission_gate=x\r\n", "x".repeat(60_000));
+    let large = format!(
+        "Cookie: a={}; fairline_admission_gate=x\r\n",
+        "x".repeat(60_000)
+    );
     for heads in [
         &large,
         "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n",
