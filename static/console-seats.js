@@ -108,7 +108,7 @@ class SeatsPage {
       },
     });
     live.refresh().catch(() => live.catchUp());
-    const heard = live.watch(`${this.base}/seats/ws`);
+    const heard = live.watch(`${api}/events/${this.event}/seats/ws`);
     atEnd(() => heard.end());
     this.#showChosen();
     this.#showBlocks();

@@ -21,6 +21,7 @@ use shared::http::socket::{
     SocketLimits, close, hear, ping, send_text, tick,
 };
 use shared::metrics::sockets::{self, Closed};
+use shared::organiser::Organiser;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -44,6 +45,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show_seating))
         .routes(routes!(show_seats))
         .routes(routes!(watch_seats))
+        .routes(routes!(watch_seats_as_organiser))
 }
 
 pub(crate) fn seat_map(shop: &Shop, event: &str) -> Result<Arc<SeatMap>, Problem> {
@@ -252,12 +254,37 @@ async fn watch_seats(
         .session(keys, Some(seat_map.event.clone()))
         .await?;
     check_origin(&shop.site, &headers, bearer(&headers).is_none())?;
-    Ok(match handshake {
+    Ok(open_socket(shop, seat_map, connection, handshake))
+}
+
+/// Streams live changes of the seats to organisers, as to fans.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/seats/ws", tag = "organiser",
+    params(("event" = String, Path)), security(("organiser" = ["viewer"])),
+    responses((status = 101, description = "The socket is open"),
+        (status = 426, description = "Not a WebSocket handshake"), Refusals))]
+async fn watch_seats_as_organiser(
+    State(shop): State<Arc<Shop>>,
+    Path(event): Path<String>,
+    _: Organiser,
+    connection: Option<Extension<Arc<ConnectionPermit>>>,
+    handshake: Result<Handshake, NoHandshake>,
+) -> Result<Response, Problem> {
+    let seat_map = seat_map(&shop, &event)?;
+    Ok(open_socket(shop, seat_map, connection, handshake))
+}
+
+fn open_socket(
+    shop: Arc<Shop>,
+    seat_map: Arc<SeatMap>,
+    connection: Option<Extension<Arc<ConnectionPermit>>>,
+    handshake: Result<Handshake, NoHandshake>,
+) -> Response {
+    match handshake {
         Ok(handshake) => handshake.accept(LIMITS, move |socket| {
             serve_socket(socket, shop, seat_map, connection)
         }),
         Err(refusal) => refusal.into_response(),
-    })
+    }
 }
 
 /// Serves a socket. A slow reader catches up from the kept changes or is told to start again;

@@ -216,6 +216,16 @@ async fn seats_are_told_in_json_in_bits_and_live_without_gaps() {
     );
     let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
     let mut version = place(&mut socket).await["version"].as_u64().unwrap();
+    let organisers = url.replace("/v1/", "/v1/organiser/");
+    let watch = async |bearer: &str| {
+        let mut request = organisers.as_str().into_client_request().unwrap();
+        let bearer = format!("Bearer {bearer}").parse().unwrap();
+        request.headers_mut().insert("authorization", bearer);
+        tokio_tungstenite::connect_async(request).await
+    };
+    let (mut organiser, _) = watch(KEY).await.unwrap();
+    assert_eq!(place(&mut organiser).await["version"], version);
+    assert!(format!("{:?}", watch(&session).await.err()).contains("401"));
     let refused = tokio_tungstenite::connect_async(url).await;
     assert!(
         format!("{:?}", refused.err()).contains("401"),
@@ -228,6 +238,7 @@ async fn seats_are_told_in_json_in_bits_and_live_without_gaps() {
             .ok()
             .unwrap();
         let told = place(&mut socket).await;
+        assert_eq!(place(&mut organiser).await, told);
         version += 1;
         assert_eq!(told["version"], version);
         assert_eq!(
