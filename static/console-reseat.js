@@ -48,7 +48,7 @@ export function reseatForm(event, url, moved) {
     },
     make("label", {}, "Ticket of", ticket),
     field("New seat", { name: "to", required: true, autocomplete: "off", placeholder: "Type a part of it" }),
-    make("label", {}, make("input", { type: "checkbox", name: "blocked" }), " Blocked seats, too"),
+    make("label", { className: "check" }, make("input", { type: "checkbox", name: "blocked" }), " Blocked seats, too"),
     choices,
     make("button", {}, "Show the difference"),
   );
@@ -70,7 +70,7 @@ export function reseatForm(event, url, moved) {
     const seats = [{ from: ticket.value, to: known.ids.get(to.value) ?? to.value.trim() }];
     const body = { seats, ...(blocked.checked ? { blocked: true } : {}) };
     const reseated = await call("POST", `${url}/reseat?preview=true`, { body });
-    shown.replaceChildren(...difference(reseated, body));
+    shown.replaceChildren(make("section", { className: "card" }, ...difference(reseated, body)));
   };
 
   /** What a move comes to, with the buttons that do it. @param {any} reseated @param {any} body */

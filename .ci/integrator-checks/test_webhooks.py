@@ -17,7 +17,7 @@ import urllib.request
 from standardwebhooks.webhooks import Webhook
 
 from common import DOCUMENT, KEY, Fairline, free_port, until
-from test_events import answers, buy
+from consumers import answers, buy
 
 CONSUMER = DOCUMENT.parent / "integrators/webhook.py"
 WEBHOOKS = "/api/v1/organiser/webhooks"
