@@ -4,20 +4,17 @@
 use crate::app::Shop;
 use crate::inventory::Refused;
 use crate::inventory::hourly_sales::{HourlySalesStore, HourlySums};
-use crate::inventory::outbox::{NewPlace, OUTBOX_ROWS_MAX, OutboxState};
+use crate::inventory::outbox::{NewPlace, OUTBOX_ROWS_MAX};
+use crate::outbox_backlog;
 use crate::outbox_intake::{self, Batch, Intake};
 use async_trait::async_trait;
 use prometheus_client::metrics::gauge::Gauge;
 use shared::metrics::Registry;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
 
 /// Name under which analytics has its place in the outbox.
 pub(crate) const CONSUMER: &str = "analytics";
-
-/// Time between two looks at the outbox for the metrics.
-const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 static UNCOUNTED: LazyLock<Gauge> = LazyLock::new(Gauge::default);
 static OLDEST_SECONDS: LazyLock<Gauge> = LazyLock::new(Gauge::default);
@@ -26,7 +23,8 @@ static OLDEST_SECONDS: LazyLock<Gauge> = LazyLock::new(Gauge::default);
 pub(crate) async fn run(shop: &Arc<Shop>) {
     let intake = SalesIntake(shop.inventory.hourly_sales());
     let counting = outbox_intake::run(&intake, shop.inventory.outbox(), &shop.site.stop);
-    tokio::join!(counting, measure(shop));
+    let measuring = outbox_backlog::measure(shop, CONSUMER, &UNCOUNTED, &OLDEST_SECONDS);
+    tokio::join!(counting, measuring);
 }
 
 struct SalesIntake<'a>(&'a dyn HourlySalesStore);
@@ -51,27 +49,6 @@ impl Intake for SalesIntake<'_> {
             position: batch.position,
         };
         self.0.add_sales(place, HourlySums::of(batch.rows)).await
-    }
-}
-
-/// Keeps the gauges current until the stop signal.
-async fn measure(shop: &Arc<Shop>) {
-    let mut due = interval(MEASURE_EVERY);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = due.tick() => {}
-            () = shop.site.stop.cancelled() => return,
-        }
-        // A store that is away has metrics of its own.
-        if let Ok(state) = shop.inventory.outbox().state(CONSUMER).await {
-            let OutboxState {
-                unsent,
-                oldest_seconds,
-            } = state;
-            UNCOUNTED.set(i64::try_from(unsent).unwrap_or(i64::MAX));
-            OLDEST_SECONDS.set(i64::try_from(oldest_seconds).unwrap_or(i64::MAX));
-        }
     }
 }
 

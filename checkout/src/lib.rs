@@ -34,6 +34,7 @@ mod organiser_plans;
 mod organiser_reseat;
 mod organiser_sales;
 mod organiser_webhooks;
+mod outbox_backlog;
 mod outbox_intake;
 mod pages;
 pub mod payment;

@@ -39,7 +39,7 @@ mod purchase;
 mod records;
 mod refund_sums;
 mod reseat;
-mod reseated;
+mod reseating;
 mod reviewing;
 mod rules;
 mod sales;
@@ -81,7 +81,7 @@ pub use plan_difference::{MovedSeats, PlanDifference, Repriced, SeatGroup};
 pub use postgres::{Postgres, is_postgres};
 pub use purchase::Purchase;
 pub use refund_sums::RefundSum;
-pub use reseated::{
+pub use reseat::{
     DifferenceSettlement, Reseat, Reseated, ReseatedTicket, SeatDifference, SeatMove,
 };
 pub use reviewing::{Settling, SettlingOutside};

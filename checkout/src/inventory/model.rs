@@ -7,7 +7,7 @@ pub use super::payment_review::{OutsideOutcome, PaymentReview, ReviewReason, Set
 pub use super::payment_state::PaymentState;
 use super::plan_difference::PlanDifference;
 pub use super::price_line::{LineKind, PriceLine};
-use super::reseated::Reseated;
+use super::reseat::Reseated;
 pub use super::seat_price::{SeatPrice, TicketType};
 pub use super::shard_view::ShardView;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use super::commands::{outside, settlements};
 use super::event_state::EventState;
 use super::model::*;
 use super::records::{OrderRow, OrderState, PaymentRow};
-use super::reseated::SeatDifference;
+use super::reseat::SeatDifference;
 use serde::Serialize;
 use shared::time::Time;
 use std::sync::Arc;

@@ -416,7 +416,7 @@ pub(super) struct ChangeSet {
     /// Tickets that become void.
     pub(super) tickets_void: Vec<OrderTicket>,
     /// Whether tickets become void only if they were not used.
-    pub(super) is_of_unused: bool,
+    pub(super) voids_only_unused: bool,
     /// Boxed, as most requests have none.
     pub(super) answer: Option<Box<NewAnswer>>,
     /// Events that follow from the changes, in order.

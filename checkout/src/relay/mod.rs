@@ -28,6 +28,7 @@ pub(crate) use health::{LastRefusal, routes};
 pub(crate) use instruments::register;
 
 use crate::app::Shop;
+use crate::outbox_backlog;
 use address::Protocol;
 use broker::{Broker, Failure, FailureKind};
 use instruments::{OLDEST_SECONDS, UNSENT};
@@ -36,7 +37,7 @@ use round::{Relay, Round};
 use shared::crypto::random;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// Pause while there is nothing to send.
 const IDLE: Duration = Duration::from_millis(200);
@@ -45,8 +46,6 @@ const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Longest wait at the shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
-/// Time between two looks at the outbox for the metrics.
-const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 /// Checks that events can be published, so that a setting that cannot work stops the start. A
 /// broker that is only away does not.
@@ -67,7 +66,8 @@ pub(crate) async fn check(address: &Arc<Address>) -> Result<(), String> {
 pub(crate) async fn run(shop: &Arc<Shop>) {
     if let Some(address) = &shop.events {
         let publish = shop.relay.track_future(publish(shop, address));
-        tokio::join!(publish, measure(shop));
+        let measuring = outbox_backlog::measure(shop, CONSUMER, &UNSENT, &OLDEST_SECONDS);
+        tokio::join!(publish, measuring);
     }
 }
 
@@ -141,22 +141,6 @@ fn note_trouble(shop: &Shop, address: &Address, failure: Option<&Failure>) {
             if trouble.take().is_some() {
                 tracing::info!(broker, "events are published again");
             }
-        }
-    }
-}
-
-async fn measure(shop: &Arc<Shop>) {
-    let mut due = interval(MEASURE_EVERY);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = due.tick() => {}
-            () = shop.site.stop.cancelled() => return,
-        }
-        // A store that is away has metrics of its own.
-        if let Ok(state) = shop.inventory.outbox().state(CONSUMER).await {
-            UNSENT.set(i64::try_from(state.unsent).unwrap_or(i64::MAX));
-            OLDEST_SECONDS.set(i64::try_from(state.oldest_seconds).unwrap_or(i64::MAX));
         }
     }
 }

@@ -139,18 +139,19 @@ impl Asked {
 /// event is one as well: a proxy whose configuration lacks it is to be told yes or no, as of any
 /// event that does not exist.
 fn gate_route(path: &str) -> Option<&'static str> {
-    if behind(path, "/auth-request").is_some() {
+    if after_segment(path, "/auth-request").is_some() {
         return Some("/auth-request/{event}/{method}");
     }
-    match behind(path, "/gate")?.split_once('/') {
+    match after_segment(path, "/gate")?.split_once('/') {
         None => Some("/gate/{event}"),
         Some((_, "")) => Some("/gate/{event}/"),
         Some(_) => Some("/gate/{event}/{*rest}"),
     }
 }
 
-/// Returns what follows a first segment, without the slash between them.
-fn behind<'a>(path: &'a str, first: &str) -> Option<&'a str> {
+/// Returns the rest of a path after its first segment, such as `/gate`, without the slash between them;
+/// `None` if it begins with another one.
+pub fn after_segment<'a>(path: &'a str, first: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(first)?;
     rest.strip_prefix('/').or(rest.is_empty().then_some(""))
 }

@@ -97,6 +97,29 @@ async fn an_address_has_no_more_places_and_fans_who_hold_seats_at_many_nodes_tha
     assert_eq!(holding, 8);
 }
 
+/// Asks a node once, and returns the number of requests that it did not refuse for their number.
+async fn ask(node: &Node, path: &str, head: (&str, &str)) -> u32 {
+    let answer = node.client.raw(Method::GET, path, &[head], vec![]).await;
+    match answer.unwrap().status().as_u16() {
+        200 => 1,
+        429 => 0,
+        status => panic!("{status}"),
+    }
+}
+
+/// Asks two nodes in turn for some seconds. Returns the number of requests that were not refused, and
+/// the seconds that it took.
+async fn flood(nodes: [&Node; 2], path: &str, head: (&str, &str), seconds: u64) -> (u32, f64) {
+    let began = Instant::now();
+    let mut answered = 0;
+    while began.elapsed().as_secs() < seconds {
+        for node in nodes {
+            answered += ask(node, path, head).await;
+        }
+    }
+    (answered, began.elapsed().as_secs_f64())
+}
+
 #[tokio::test]
 async fn requests_of_an_address_are_limited_by_the_nodes_of_a_store_together() {
     let server = testkit::Postgres::start();
@@ -107,29 +130,19 @@ async fn requests_of_an_address_are_limited_by_the_nodes_of_a_store_together() {
     let rooms = [&site.rooms[0], &site.rooms[1]];
     let shops = [&site.checkout, &site.checkouts[0]];
     for nodes in [rooms, shops] {
-        let ask = async |node: &Node, address: &str| {
-            let heads = [("x-forwarded-for", address)];
-            let path = "/api/v1/currencies";
-            let answer = node.client.raw(Method::GET, path, &heads, vec![]).await;
-            match answer.unwrap().status().as_u16() {
-                200 => 1,
-                429 => 0,
-                status => panic!("{status}"),
-            }
-        };
-        let began = Instant::now();
-        let mut answered = 0;
-        while began.elapsed().as_secs() < 4 {
-            for node in nodes {
-                answered += ask(node, "198.51.100.7").await;
-            }
-        }
+        let path = "/api/v1/currencies";
+        let from = |address| ("x-forwarded-for", address);
+        let (answered, seconds) = flood(nodes, path, from("198.51.100.7"), 4).await;
         // Twenty at once at each node, and from then on ten a second of both.
-        let most = 40.0 + 12.0 * began.elapsed().as_secs_f64();
+        let most = 40.0 + 12.0 * seconds;
         let is_limited = (20.0..most).contains(&f64::from(answered));
         assert!(is_limited, "{answered} requests, at most {most}");
         for node in nodes {
-            assert_eq!(ask(node, "198.51.100.8").await, 1, "a neighbour");
+            assert_eq!(
+                ask(node, path, from("198.51.100.8")).await,
+                1,
+                "a neighbour"
+            );
         }
     }
 }
@@ -162,29 +175,15 @@ async fn requests_of_a_visitor_are_limited_by_the_nodes_of_a_store_together() {
         (rooms, me, &ada_pass, &ben_pass),
         (shops, sessions, &ada, &ben),
     ] {
-        let ask = async |node: &Node, bearer: &str| {
-            let bearer = format!("Bearer {bearer}");
-            let heads = [("authorization", bearer.as_str())];
-            let answer = node.client.raw(Method::GET, path, &heads, vec![]).await;
-            match answer.unwrap().status().as_u16() {
-                200 => 1,
-                429 => 0,
-                status => panic!("{status}"),
-            }
-        };
-        let began = Instant::now();
-        let mut answered = 0;
-        while began.elapsed().as_secs() < 6 {
-            for node in nodes {
-                answered += ask(node, visitor).await;
-            }
-        }
+        let [visitor, other] = [visitor, other].map(|bearer| format!("Bearer {bearer}"));
+        let (answered, seconds) = flood(nodes, path, ("authorization", &visitor), 6).await;
         // Thirty at once at each node, and from then on ten a second of both.
-        let most = 60.0 + 12.0 * began.elapsed().as_secs_f64();
+        let most = 60.0 + 12.0 * seconds;
         let is_limited = (30.0..most).contains(&f64::from(answered));
         assert!(is_limited, "{answered} requests, at most {most}: {path}");
         for node in nodes {
-            assert_eq!(ask(node, other).await, 1, "another fan");
+            let answered = ask(node, path, ("authorization", &other)).await;
+            assert_eq!(answered, 1, "another fan");
         }
     }
 }

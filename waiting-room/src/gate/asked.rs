@@ -1,7 +1,7 @@
 //! The request to the site that a proxy asks about, as far as it tells.
 
 use axum::http::{HeaderMap, HeaderName, header};
-use shared::http::front::Question;
+use shared::http::front::{Question, after_segment};
 use shared::ids::EventId;
 use std::fmt::Write as _;
 
@@ -45,10 +45,8 @@ impl Asked {
             headers,
             ..
         } = *question;
-        // Either may have lost all that follows.
-        let auth_request = path.strip_prefix("/auth-request");
-        let auth_request = auth_request.map(|rest| rest.strip_prefix('/').unwrap_or(rest));
-        let gate = path.strip_prefix("/gate/").unwrap_or_default();
+        let auth_request = after_segment(path, "/auth-request");
+        let gate = after_segment(path, "/gate").unwrap_or_default();
         let path = auth_request.unwrap_or(gate);
         let (event, rest) = match path.split_once('/') {
             Some((event, rest)) => (event, Some(rest)),

@@ -49,6 +49,30 @@ impl UnitOfWork<'_> {
         self.changes.tickets_void.extend(void);
     }
 
+    /// Books a seat for an order, which gets a ticket for it.
+    pub(super) fn book_seat(&mut self, id: &str, seat: u32, from: Owner) {
+        let hold = self.order_row(id).hold.clone();
+        self.give(SeatChange {
+            seat,
+            from,
+            to: Owner::hold(SeatState::Booked, &hold),
+            order: Some(id.to_owned()),
+            lapses_at: NEVER,
+        });
+        let ticket = TicketRow {
+            seat,
+            id: random_id("tix_"),
+            is_used: false,
+        };
+        let tickets = &mut self.order_row(id).tickets;
+        tickets.push(ticket.clone());
+        tickets.sort_by_key(|ticket| ticket.seat);
+        self.changes.new_tickets.push(OrderTicket {
+            order: id.to_owned(),
+            ticket,
+        });
+    }
+
     /// Books the seats of an order, all or none: those that its own hold has, which only the owner
     /// can change, or free ones, which are taken as by any other fan. None is booked once the show was
     /// cancelled.
@@ -77,25 +101,8 @@ impl UnitOfWork<'_> {
             Owner::none(SeatState::Available)
         };
         for seat in &seats {
-            self.give(SeatChange {
-                seat: *seat,
-                from: from.clone(),
-                to: Owner::hold(SeatState::Booked, &hold),
-                order: Some(id.to_owned()),
-                lapses_at: NEVER,
-            });
-            let ticket = TicketRow {
-                seat: *seat,
-                id: random_id("tix_"),
-                is_used: false,
-            };
-            self.order_row(id).tickets.push(ticket.clone());
-            self.changes.new_tickets.push(OrderTicket {
-                order: id.to_owned(),
-                ticket,
-            });
+            self.book_seat(id, *seat, from.clone());
         }
-        self.order_row(id).tickets.sort_by_key(|ticket| ticket.seat);
         if !is_held {
             self.set_hold(&hold, HoldState::Converted, None);
             // The seats count again, so a hold that does not know of them must fail.

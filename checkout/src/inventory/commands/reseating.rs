@@ -7,12 +7,8 @@ use crate::inventory::layout::NOWHERE;
 use crate::inventory::model::*;
 use crate::inventory::payment_row::DifferenceRow;
 use crate::inventory::payment_state::PaymentEvent;
-use crate::inventory::records::{
-    Exchanged, NEVER, OrderRow, OrderState, OrderTicket, Owner, RefundRow, SeatChange, TicketRow,
-};
-use crate::inventory::reseated::{
-    DifferenceSettlement, Reseat, Reseated, ReseatedTicket, SeatMove,
-};
+use crate::inventory::records::{Exchanged, OrderRow, OrderState, Owner, RefundRow, TicketRow};
+use crate::inventory::reseat::{DifferenceSettlement, Reseat, Reseated, ReseatedTicket, SeatMove};
 use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
 use std::collections::HashSet;
@@ -155,29 +151,12 @@ impl UnitOfWork<'_> {
             |ticket: &mut TicketRow| placed.iter().any(|moved| moved.from == ticket.seat);
         let void: Vec<TicketRow> = order.tickets.extract_if(.., is_moved).collect();
         self.void(id, void);
-        self.changes.is_of_unused = true;
+        self.changes.voids_only_unused = true;
         let from = placed.iter().map(|moved| moved.from).collect();
         self.free_seats(&hold, SeatState::Booked, from);
         for moved in placed {
-            self.give(SeatChange {
-                seat: moved.to,
-                from: Owner::none(moved.state),
-                to: Owner::hold(SeatState::Booked, &hold),
-                order: Some(id.to_owned()),
-                lapses_at: NEVER,
-            });
-            let ticket = TicketRow {
-                seat: moved.to,
-                id: random_id("tix_"),
-                is_used: false,
-            };
-            self.order_row(id).tickets.push(ticket.clone());
-            self.changes.new_tickets.push(OrderTicket {
-                order: id.to_owned(),
-                ticket,
-            });
+            self.book_seat(id, moved.to, Owner::none(moved.state));
         }
-        self.order_row(id).tickets.sort_by_key(|ticket| ticket.seat);
         self.rename_seats(id, &hold, tickets);
     }
 

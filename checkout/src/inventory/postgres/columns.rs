@@ -274,7 +274,7 @@ impl<'a> Columns<'a> {
         }
         for void in &changes.tickets_void {
             self.void.push(
-                json!({"request": r, "seat": void.ticket.seat, "unused": changes.is_of_unused}),
+                json!({"request": r, "seat": void.ticket.seat, "unused": changes.voids_only_unused}),
             );
         }
     }

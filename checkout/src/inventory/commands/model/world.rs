@@ -8,7 +8,7 @@ use crate::inventory::layout::{Layout, parse};
 use crate::inventory::model::*;
 use crate::inventory::purchase::Purchase;
 use crate::inventory::records::{NEVER, SessionRow, VisitorRecords};
-use crate::inventory::reseated::{Reseat, SeatMove};
+use crate::inventory::reseat::{Reseat, SeatMove};
 use crate::inventory::reviewing::Settling;
 use crate::inventory::rules::Rules;
 use crate::inventory::seat_map::{PublishedLayout, SeatMap, VersionStamp};
