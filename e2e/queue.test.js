@@ -20,6 +20,16 @@ const join = (event) =>
     body: "{}",
   });
 
+/** Waits until those who join are told a wait and the seats; the first ones of a new line are not. */
+async function told(/** @type {string} */ event) {
+  for (let tries = 0; tries < 100; tries++) {
+    const place = await (await join(event)).json();
+    if (place.eta_seconds !== null && place.seats_available !== null) return;
+    await new Promise((later) => setTimeout(later, 100));
+  }
+  assert.fail("no wait is told");
+}
+
 test("the wait stands first, then the place, how far it is, and that the page is live", async () => {
   await server.event("wait", { admission: { rate_per_minute: 30, batch_seconds: 1, max_active: 500 } });
   for (let fan = 0; fan < 40; fan++) assert.equal((await join("wait")).status, 201);
@@ -57,6 +67,7 @@ for (const [name, viewport] of VIEWPORTS)
     const event = `first-${viewport.width}`;
     await server.event(event, { admission: { rate_per_minute: 1, batch_seconds: 60, max_active: 500 } });
     for (let fan = 0; fan < 12; fan++) assert.equal((await join(event)).status, 201);
+    await told(event);
     const fan = await person(browser, { viewport });
     await fan.addInitScript(() => {
       globalThis.moved = 0;

@@ -83,7 +83,10 @@ class Containers:
         self.secrets = document.get("secrets", {})
         self.images, self.addresses, self.made = images(), {}, set()
         run("mount", "-t", "tmpfs", "tmpfs", "/run/netns", "--mkdir")
-        run("ip", "link", "add", "name", "compose", "type", "bridge")
+        # An address of its own: a bridge without one takes that of an interface, perhaps of one that
+        # is added later, and containers that know the one before do not reach the DNS for a while.
+        bridge = ("address", "02:00:0a:59:00:01", "type", "bridge")
+        run("ip", "link", "add", "name", "compose", *bridge)
         run("ip", "address", "add", f"{NETWORK}.1/24", "dev", "compose")
         run("ip", "link", "set", "compose", "up")
         self.names = Names({}, (f"{NETWORK}.1", 53))

@@ -8,7 +8,6 @@ use loadtest::{door, fans, gate, line, night, overload, payments, rush, seats};
 use std::process::ExitCode;
 use std::time::Duration;
 use testkit::{Postgres, Server};
-use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Time between two looks whether a command has ended.
@@ -97,25 +96,18 @@ impl OnPostgres {
 #[tokio::main]
 async fn main() -> ExitCode {
     let command = Cli::parse().command;
+    // They are heard from the start: private servers run before anything is waited for.
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt)] = signals else {
+        eprintln!("cannot listen to signals");
+        return ExitCode::FAILURE;
+    };
     // A measurement that is dropped takes its private servers with it, and so does the runtime with
-    // its tasks.
+    // its tasks. The exit code is the one that shells give for a signal.
     tokio::select! {
         code = measure(command) => code,
-        code = stopped() => code,
-    }
-}
-
-/// Waits for SIGTERM or Ctrl-C. Returns the exit code that shells give for it.
-async fn stopped() -> ExitCode {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => drop(terminate.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = terminated => ExitCode::from(128 + 15),
-        Ok(()) = ctrl_c() => ExitCode::from(128 + 2),
+        _ = terminate.recv() => ExitCode::from(128 + 15),
+        _ = interrupt.recv() => ExitCode::from(128 + 2),
     }
 }
 
