@@ -57,9 +57,11 @@ test("an organiser cancels a show, and everyone is told why and gets the money b
   const told = `This show was cancelled. ${REASON}`;
   await fan.locator("#problem").getByText(told).waitFor();
   await waiting.getByText(told).waitFor();
+  await waiting.getByRole("heading", { name: "This show was cancelled" }).waitFor();
   const stranger = await person(browser);
   await stranger.goto(`${server.url}/e/gala`);
   await stranger.getByText(told).waitFor();
+  await stranger.getByRole("heading", { name: "This show was cancelled" }).waitFor();
   assert.equal(await stranger.getByRole("button", { name: "Join the line" }).isVisible(), false);
   const plain = await (await fetch(`${server.url}/e/gala`)).text();
   assert.match(plain, />This show was cancelled</);

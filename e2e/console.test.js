@@ -12,6 +12,7 @@ before(async () => {
     Server.start({
       FAIRLINE_ORGANISER_KEYS: "vi:viewer:viewer-key-0123456789",
       FAIRLINE_VISITOR_REQUESTS_PER_SECOND: "0",
+      FAIRLINE_LISTN: "127.0.0.1:1",
     }),
     launch(),
   ]);
@@ -51,6 +52,7 @@ test("a proxy that does not fit the settings is named on the page of the health"
   await admin.getByRole("button", { name: "Sign in" }).click();
   await admin.getByRole("link", { name: "Health" }).click();
   await admin.getByText("noticed nothing").waitFor();
+  await admin.getByText("FAIRLINE_LISTN is not known and has no effect; did you mean FAIRLINE_LISTEN?").waitFor();
   const heads = { "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https" };
   await fetch(`${server.url}/api/v1/events`, { headers: heads });
   await admin.getByRole("link", { name: "Sales", exact: true }).click();

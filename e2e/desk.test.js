@@ -44,10 +44,22 @@ test("an organiser picks a seat, sells it for cash, and gives two more away", as
   await page.getByLabel("Name").fill("Press");
   await page.getByRole("button", { name: "Sell", exact: true }).click();
   await page.getByRole("heading", { name: "Order" }).waitFor();
+  // Another desk sells what this one has picked.
+  await page.goto(`${server.url}/organiser#/event/${id}/desk`);
+  await page.locator("summary").filter({ hasText: "Stalls" }).click();
+  const seat = (number) => page.getByRole("button", { name: new RegExp(`row A, seat ${number}$`) });
+  await seat(8).click();
+  await seat(9).click();
+  const sale = { seats: ["st-A-8"], buyer: { name: "Grace" }, method: "cash" };
+  await server.call("POST", `/api/v1/organiser/events/${id}/orders`, sale);
+  await page.getByText("Left out, as someone else has it now: Stalls, row A, seat 8.").waitFor();
+  assert.deepEqual([await seat(8).isDisabled(), await seat(8).getAttribute("title")], [true, "booked"]);
+  assert.equal(await seat(9).getAttribute("aria-pressed"), "true");
+  await page.getByText("Tickets: €65.00.").waitFor();
   const sales = await server.call("GET", `/api/v1/organiser/events/${id}/sales`);
   const methods = sales.methods.map((own) => [own.method, own.orders, own.revenue.amount]);
   assert.deepEqual(methods, [
-    ["cash", 1, 6500],
+    ["cash", 2, 13000],
     ["comp", 1, 0],
   ]);
   sound(page);

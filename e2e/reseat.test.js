@@ -28,7 +28,7 @@ for (const width of [1280, 360])
     await page.getByLabel("Ticket of").selectOption("Stalls, row A, seat 1");
     await seat.fill("Stalls, row A, seat 2");
     await page.getByRole("button", { name: "Show the difference" }).click();
-    await page.getByText("These seats were just taken").waitFor();
+    await page.getByText("These seats are not available: taken, or not on sale").waitFor();
     await seat.fill("Circle, row B, seat 3");
     await page.locator("#free-seats option").nth(0).waitFor({ state: "attached" });
     await page.getByRole("button", { name: "Show the difference" }).click();

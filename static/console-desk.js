@@ -1,11 +1,13 @@
 // @ts-check
 // The console's desk: seats sold or given away without the line and without a provider.
-import { call, newKey } from "./api.js";
-import { api, field, form, page, say } from "./console.js";
+import { call, locale, newKey } from "./api.js";
+import { api, atEnd, field, form, page, say } from "./console.js";
+import { LiveSeats, fetchSeats } from "./live-seats.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { ticketTotal } from "./price.js";
 import { placeOf } from "./seat-list.js";
+import { BLOCKED, states } from "./seat-states.js";
 
 const methods = [
   ["cash", "Cash"],
@@ -17,13 +19,13 @@ const methods = [
 /** @param {string} event @returns {Promise<() => void>} shows the page */
 export async function deskPage(event) {
   const base = `/api/v1/events/${event}`;
-  const [layout, { seats }] = await Promise.all([
+  const [layout, { seats, layout: tag }] = await Promise.all([
     call("GET", `${base}/seating`, { cache: "no-cache" }),
     call("GET", `${base}/seats`, { cache: "no-cache" }),
     loadCurrencies(),
   ]);
-  const states = new Map(seats.map((/** @type {any} */ seat) => [seat.id, seat.state]));
-  return () => show(event, layout, states);
+  const known = seats.map((/** @type {any} */ seat) => ({ id: seat.id, state: states.indexOf(seat.state) }));
+  return () => show(event, layout, known, tag);
 }
 
 /** @param {any} category @param {string} text @param {(type: string) => void} onChange */
@@ -37,8 +39,12 @@ function typePicker(category, text, onChange) {
   return [select];
 }
 
-/** @param {string} event @param {any} layout @param {Map<string, string>} states */
-function show(event, layout, states) {
+/** @param {string} event @param {any} layout @param {{ id: string, state: number }[]} seats @param {string} tag of the layout */
+function show(event, layout, seats, tag) {
+  const known = new Map(seats.map((seat) => [seat.id, seat]));
+  const stateOf = (/** @type {string} */ id) => states[known.get(id)?.state ?? BLOCKED];
+  /** Whether a sale is under way: the seats picked are taken by it. */
+  let isSelling = false;
   /** Seats that were picked, with the types of their tickets. @type {Map<string, { seat: any, category: any, type: string }>} */
   const picked = new Map();
   /** @type {Map<string, any>} */ const categories = new Map(
@@ -73,7 +79,7 @@ function show(event, layout, states) {
   /** @type {Map<string, HTMLButtonElement>} */ const buttons = new Map();
   const blocked = /** @type {HTMLInputElement} */ (make("input", { type: "checkbox", name: "blocked" }));
   const isOffered = (/** @type {string} */ id) =>
-    (states.get(id) ?? "blocked") === (blocked.checked ? "blocked" : "available");
+    stateOf(id) === (blocked.checked ? "blocked" : "available");
   blocked.addEventListener("change", () => {
     picked.clear();
     for (const [id, element] of buttons) {
@@ -88,8 +94,7 @@ function show(event, layout, states) {
     draw();
   };
   const seatButton = (/** @type {any} */ seat, /** @type {any} */ category) => {
-    const state = states.get(seat.id) ?? "blocked";
-    const set = { type: "button", disabled: !isOffered(seat.id), title: state, "aria-pressed": picked.has(seat.id) };
+    const set = { type: "button", disabled: !isOffered(seat.id), title: stateOf(seat.id), "aria-pressed": picked.has(seat.id) };
     const attributes = { ...set, ariaLabel: placeOf(seat) };
     const element = /** @type {HTMLButtonElement} */ (make("button", attributes, seat.label || seat.id));
     element.addEventListener("click", () => toggle(seat.id, seat, category));
@@ -128,6 +133,7 @@ function show(event, layout, states) {
     const email = elements.email.value.trim();
     const buyer = { name: elements.name.value, ...(email ? { email } : {}) };
     const body = { ...chosen, buyer, method: elements.method.value };
+    isSelling = true;
     try {
       const order = await call("POST", `${api}/events/${event}/orders`, { body, key });
       say(`Sold for ${money(order.total)}.`);
@@ -136,11 +142,15 @@ function show(event, layout, states) {
       // A refusal did nothing; without an answer the same sale is sent again.
       if (/** @type {any} */ (problem).status) key = newKey();
       throw problem;
+    } finally {
+      isSelling = false;
     }
   };
+  const silence = make("p", { className: "bad", role: "status", hidden: true });
   page(
     make("p", {}, make("a", { href: `#/event/${event}` }, "Back to the sale")),
     make("h1", {}, "Sell at the desk"),
+    silence,
     make(
       "div",
       { className: "grid" },
@@ -165,4 +175,32 @@ function show(event, layout, states) {
       ),
     ),
   );
+  const changed = () => {
+    for (const [id, element] of buttons) {
+      element.title = stateOf(id);
+      element.disabled = !isOffered(id);
+    }
+    if (isSelling) return;
+    const gone = [...picked].filter(([id]) => !isOffered(id));
+    for (const [id, own] of gone) toggle(id, own.seat, own.category);
+    const places = gone.map(([, own]) => placeOf(own.seat)).join("; ");
+    if (gone.length) say(`Left out, as someone else has it now: ${places}.`);
+  };
+  const live = new LiveSeats(
+    () => fetchSeats(call, `/api/v1/events/${event}`),
+    { seats, byId: known },
+    {
+      onChange: changed,
+      // Another plan: all of the page is made anew.
+      onReplaced: () => dispatchEvent(new Event("hashchange")),
+      onSilence: (since) => {
+        silence.hidden = !since;
+        const at = since ? new Date(since).toLocaleTimeString(locale) : "";
+        silence.textContent = `No news from the server since ${at}: the seats are as old as that.`;
+      },
+    },
+  );
+  live.layoutTag = tag;
+  const heard = live.watch(`${api}/events/${event}/seats/ws`);
+  atEnd(() => heard.end());
 }

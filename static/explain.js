@@ -8,7 +8,7 @@ export function explain(problem, nameOf = (id) => id) {
   const places = (/** @type {string[] | undefined} */ ids) => (ids ?? []).map(nameOf).join("; ");
   /** @type {Record<string, string>} */
   const words = {
-    "seats-taken": `Just taken: ${places(body.taken)}. The map is up to date again.`,
+    "seats-taken": `Not available any more: ${places(body.taken)}. The map is up to date again.`,
     "not-enough-seats": "There are not that many seats left there. Try fewer, or another category.",
     "leaves-single-seat": `A single seat would be left over: ${places(body.left)}. Take it too, or choose others.`,
     "too-many-seats": `One fan may have at most ${body.limit} seats.`,

@@ -1,6 +1,6 @@
 // @ts-check
-// The console's page of the installation's health: signs of a proxy in front that does not fit the settings, how far
-// the message broker is behind, and webhooks that were disabled.
+// The console's page of the installation's health: warnings of the settings, signs of a proxy in front that does not
+// fit them, how far the message broker is behind, and webhooks that were disabled.
 import { call, locale } from "./api.js";
 import { api, may, page, table } from "./console.js";
 import { make } from "./make.js";
@@ -56,10 +56,18 @@ function disabled(webhooks) {
   return [make("section", { className: "card" }, make("h2", {}, "Webhooks"), ...lines)];
 }
 
+/** Warnings of the settings at the start. @param {string[]} warnings */
+function settings(warnings) {
+  if (!warnings.length) return [];
+  const lines = warnings.map((text) => make("p", { className: "note" }, `${text}${/[.?]$/.test(text) ? "" : "."}`));
+  return [make("section", { className: "card" }, make("h2", {}, "The settings"), ...lines)];
+}
+
 /** @returns {Promise<() => void>} shows the page */
 export async function health() {
-  const [signs, relay, { webhooks }] = await Promise.all([
+  const [signs, { warnings }, relay, { webhooks }] = await Promise.all([
     proxySigns(),
+    call("GET", `${api}/settings-warnings`),
     call("GET", `${api}/relay`).catch(() => null),
     may("operator") ? call("GET", `${api}/webhooks`) : { webhooks: [] },
   ]);
@@ -81,6 +89,7 @@ export async function health() {
   return () =>
     page(
       make("h1", {}, "Health"),
+      ...settings(warnings),
       make(
         "section",
         { className: "card scroll", tabIndex: 0, "aria-label": "The proxy in front" },

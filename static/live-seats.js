@@ -16,7 +16,8 @@ export const fetchSeats = (call, base) => call("GET", `${base}/seats?format=bits
 
 export class LiveSeats {
   /**
-   * @param {() => ReturnType<typeof fetchSeats>} fetch @param {import("./map.js").SeatMap} map whose seats are kept current
+   * @param {() => ReturnType<typeof fetchSeats>} fetch @param {{ seats: { state: number }[], byId: Map<string, { state: number }> }} map whose seats, in the
+   * order of the layout, are kept current
    * @param {{ onChange: () => void, onReplaced: () => void, onSilence: (since: number | null) => void }} hooks
    * `onReplaced` is called when the plan may be another, `onSilence` when nothing is heard any more, and with null again
    */

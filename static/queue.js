@@ -8,6 +8,7 @@ const texts = JSON.parse(`{
   "draft": ["A draft", "Fans do not see this event yet. Publish it in the console when it is ready.", ""],
   "sold_out": ["Sold out", "The line is closed to new visitors.", ""],
   "closed": ["The sale is over", "The line is closed to new visitors.", ""],
+  "cancelled": ["This show was cancelled", "The line is closed, and every order is refunded.", ""],
   "admitted": ["It is your turn", "", "Come and choose your seats. They are held for you while you pay."],
   "shopping": ["You are in the checkout", "Another tab may have it open.", "Go back to the checkout to finish."],
   "finished": [
@@ -101,6 +102,7 @@ const isOpen = (p) =>
 
 /** Returns heading, text, next step. @param {any} p @returns {[string, string, string]} */
 function words(p) {
+  if (p.cancelled) return texts.cancelled;
   if (isOpen(p)) return texts.passthrough;
   const sale = p.sale_opens_at ? opening(p.sale_opens_at) : "";
   if (p.state === "waiting") {
@@ -396,7 +398,11 @@ async function join() {
       countDown();
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
     } else if (p.kind === "line-closed") {
-      [$("heading").textContent, $("text").textContent] = texts[p.body.phase] || texts.closed;
+      const { cancelled, message } = await call("GET", `/api/v1/events/${event}`).catch(() => ({}));
+      const told = cancelled ? texts.cancelled : texts[p.body.phase] || texts.closed;
+      [$("heading").textContent, $("text").textContent] = told;
+      if (message) $("message").textContent = message;
+      show("message", Boolean($("message").textContent));
       show("then", false);
     } else {
       if (p.status === 401) isByPass = false;

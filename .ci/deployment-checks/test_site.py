@@ -302,6 +302,7 @@ SHARED = {
         "/api/v1/organiser/session",
         "/api/v1/organiser/audit",
         "/api/v1/organiser/proxy-signs",
+        "/api/v1/organiser/settings-warnings",
     },
     "checkout": {"/api/v1/currencies"},
 }

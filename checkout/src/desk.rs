@@ -1,7 +1,7 @@
 //! The route of sales at the desk: seats sold or given away by an organiser.
 
 use crate::app::{App, Shop};
-use crate::inventory::{Best, Buyer, ChosenTypes, DeskSale, Money, ProviderId, Wish};
+use crate::inventory::{Best, Buyer, ChosenTypes, DeskSale, Money, ProviderId, Refused, Wish};
 use crate::orders::check_buyer;
 use crate::organiser::{Change, known, record};
 use crate::organiser_orders::OrganiserOrder;
@@ -133,6 +133,17 @@ impl DeskSaleInput {
     }
 }
 
+/// Returns a refusal, with a word on blocked seats where that may be the reason.
+fn explained(refused: Refused, sells_blocked: bool) -> Problem {
+    let is_taken = matches!(refused, Refused::SeatsTaken(_));
+    let problem = Problem::from(refused);
+    match (is_taken, sells_blocked) {
+        (false, _) => problem,
+        (true, false) => problem.detail("They are held, sold or blocked. Blocked seats are sold only if the sale says that they are"),
+        (true, true) => problem.detail("They are not blocked: the sale says that all of them are"),
+    }
+}
+
 /// Sell seats at the desk, or give them away: without the line and without a provider, within the
 /// limits that fans have. The order is confirmed at once. Seats that are held or sold are refused, and
 /// blocked ones unless `blocked` says that they are: 409 `seats-taken`.
@@ -152,7 +163,8 @@ async fn sell_at_desk(
     let attempt = key.attempt(&subject, &format!("desk {event}"), &body);
     let sale = input.sale()?;
     let sells_blocked = matches!(sale.wish, Wish::Blocked(_));
-    let once = shop.inventory.sell_at_desk(&event, &sale, attempt).await?;
+    let sold = shop.inventory.sell_at_desk(&event, &sale, attempt).await;
+    let once = sold.map_err(|refused| explained(refused, sells_blocked))?;
     if !once.is_replayed {
         let order = &once.value;
         let seats: Vec<&str> = order.seats.iter().map(|seat| &*seat.id).collect();

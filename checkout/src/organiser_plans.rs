@@ -173,6 +173,7 @@ async fn set_seating(
 async fn preview(shop: &Shop, event: &EventId, body: Body) -> Result<Previewed, Problem> {
     let bytes = read_body(body, PLAN_BYTES_MAX).await?;
     let parsed = in_turn(layout::preview_on_a_thread(bytes)).await?;
+    check_plan(shop, event, &parsed.layout).await?;
     let difference = match parsed.unpriced.is_empty() {
         true => {
             let difference = shop.inventory.plan_difference(event, &parsed.layout);

@@ -79,8 +79,9 @@ async fn show_shop(
 }
 
 /// Shows the page of all orders whose sessions the browser has.
-async fn show_orders(prefix: PathPrefix) -> Response {
-    page(&prefix, "orders.html", &[])
+async fn show_orders(State(shop): State<Arc<Shop>>, prefix: PathPrefix) -> Response {
+    let find_hidden = if shop.mail.is_some() { "" } else { "hidden" };
+    page(&prefix, "orders.html", &[("find_hidden", find_hidden)])
 }
 
 /// Shows an order's page. The key of a signed link stays in the page's address; the page sends it on

@@ -1,6 +1,7 @@
 //! The command line and the environment of a program, with secrets that may stand in files.
 
 use crate::mistakes::Mistakes;
+use crate::setting_names::of_unknown;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, Parser};
 use rustix::fs::Mode;
@@ -24,11 +25,13 @@ pub struct Parsed<C> {
     pub notes: Notes,
 }
 
-/// What was noticed while the secrets were read.
+/// What was noticed while the settings were read.
 #[derive(Debug, Default)]
 pub struct Notes {
     /// Warnings for the log.
     pub warnings: Vec<String>,
+    /// Warnings of variables that are no setting.
+    pub unknown: Vec<String>,
     /// Files of secrets, by the settings that they stand for.
     pub files: HashMap<String, PathBuf>,
 }
@@ -48,7 +51,22 @@ struct SecretArgument {
 /// Files that the program makes from here on are for its user alone.
 pub fn parse<C: Parser>() -> Parsed<C> {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    parse_from(std::env::args_os().collect())
+    let mut parsed = parse_from::<C>(std::env::args_os().collect());
+    let texts = |(name, value): (OsString, OsString)| {
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        (text(name), text(value))
+    };
+    let own = variables(&with_files::<C>(&secrets(&C::command())));
+    parsed.notes.unknown = of_unknown(std::env::vars_os().map(texts), &own);
+    parsed
+}
+
+/// Returns the names of the variables that a command and its subcommands read.
+fn variables(command: &Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(Arg::get_env);
+    let own = own.filter_map(|name| name.to_str().map(str::to_owned));
+    own.chain(command.get_subcommands().flat_map(variables))
+        .collect()
 }
 
 fn parse_from<C: Parser>(words: Vec<OsString>) -> Parsed<C> {

@@ -53,6 +53,8 @@ pub struct AppContext {
     pub health: Health,
     /// Signs of a proxy in front that does not fit the settings.
     pub proxy_signs: ProxySigns,
+    /// Warnings of the settings, as they were logged at the start.
+    pub settings_warnings: Vec<String>,
     /// Caches in front.
     pub edge: Edge,
     /// Which requests are traced.

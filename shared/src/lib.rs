@@ -30,6 +30,7 @@ pub mod process;
 pub mod remote;
 pub mod sealing;
 pub mod service_key;
+pub mod setting_names;
 pub mod settings;
 pub mod sign_outs;
 pub mod signals;

@@ -23,6 +23,9 @@ impl Process {
     /// If an address cannot be listened on.
     pub async fn start(settings: &Settings) -> Result<Process, String> {
         let log = log::start(settings.log_format, &settings.log);
+        for warning in &settings.unknown {
+            tracing::warn!(warning, "a variable is no setting");
+        }
         for warning in &settings.warnings {
             tracing::warn!(warning, "the settings are not fit for a sale");
         }

@@ -48,7 +48,14 @@ impl Time {
     pub fn parse(text: &str) -> Result<Time, String> {
         text.parse::<jiff::Timestamp>()
             .map(|stamp| Time(stamp.as_millisecond()))
-            .map_err(|_| format!("'{text}' is not an RFC 3339 time such as 2026-11-21T20:00:00Z"))
+            .map_err(|_| match text.parse::<jiff::civil::DateTime>() {
+                Ok(_) => format!(
+                    "'{text}' has no time zone: end it with Z for UTC or with an offset, such as 2026-11-21T20:00:00Z or 2026-11-21T21:00:00+01:00"
+                ),
+                Err(_) => format!(
+                    "'{text}' is not an RFC 3339 time such as 2026-11-21T20:00:00Z or 2026-11-21T21:00:00+01:00"
+                ),
+            })
     }
 
     /// Reads a date of HTTP, such as `Fri, 27 Nov 2026 20:00:00 GMT`.
@@ -130,6 +137,38 @@ impl Clock {
     pub fn advance_ms(&self, ms: i64) {
         if let Some(hand) = &self.0 {
             hand.fetch_add(ms, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_a_zone_is_refused_with_what_is_missing() {
+        for text in ["2026-11-21T20:00:00", "2026-11-21 20:00", "2026-11-21"] {
+            let why = Time::parse(text).unwrap_err();
+            assert!(
+                why.contains("has no time zone") && why.contains("+01:00"),
+                "{why}"
+            );
+        }
+        for text in [
+            "tomorrow",
+            "2026-13-01T00:00:00Z",
+            "2026-02-30T20:00:00",
+            "",
+        ] {
+            let why = Time::parse(text).unwrap_err();
+            assert!(why.contains("is not an RFC 3339 time"), "{why}");
+        }
+        for text in [
+            "2026-11-21T20:00:00Z",
+            "2026-11-21T21:00:00+01:00",
+            "2026-11-21 20:00Z",
+        ] {
+            assert_eq!(Time::parse(text), Ok(Time(1_795_291_200_000)), "{text}");
         }
     }
 }

@@ -65,6 +65,9 @@ pub(crate) struct Place {
     /// Whether everyone passes the gate at the moment; absent if not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub passthrough: bool,
+    /// Whether the show was cancelled; absent if not. The message says why.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
     /// URL of the checkout, while admitted or shopping, or while everyone passes the gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkout_url: Option<String>,
@@ -117,6 +120,7 @@ impl Room {
             sale_opens_at: settings.sale_opens_at.filter(|_| before_sale),
             token: admitted.map(|_| self.token(event, spot, settings)),
             passthrough,
+            cancelled: settings.cancelled.is_some(),
             claim_by: admitted.map(|slot| slot.claim_by),
             checkout_url: has_goal.then(|| checkout_url(event, settings)),
             pass: None,

@@ -251,11 +251,7 @@ impl Words {
 fn words(settings: &EventSettings, phase: Phase, place: Option<&Place>) -> Words {
     // The message says why.
     if settings.cancelled.is_some() {
-        return Words {
-            heading: "This show was cancelled".to_owned(),
-            text: "The line is closed, and every order is refunded.".to_owned(),
-            action: Action::Nothing,
-        };
+        return Words::of("cancelled", Action::Nothing);
     }
     let Some(place) = place else {
         return words_for_strangers(settings, phase);
@@ -437,6 +433,7 @@ mod tests {
             keys,
             [
                 "admitted",
+                "cancelled",
                 "closed",
                 "draft",
                 "ejected",

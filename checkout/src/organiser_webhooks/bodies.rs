@@ -3,6 +3,7 @@
 use crate::inventory::outbox::EventType;
 use crate::inventory::webhooks::{EndpointSettings, EndpointState, WebhookEndpoint};
 use crate::text::is_line;
+use crate::waiting_room::WaitingRoom;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::http::problem::Problem;
@@ -167,13 +168,37 @@ pub(super) fn check(
     }
     let is_no_event = |event: &&String| EventId::parse(event).is_err();
     if let Some(event) = settings.events.iter().find(is_no_event) {
-        refuse("events", format!("'{event}' is no event's id"));
+        refuse("events", no_event(event));
     }
     if wrong.is_empty() {
         Ok(())
     } else {
         Err(Problem::invalid_all(wrong))
     }
+}
+
+/// Checks that there are the events to which a webhook is newly limited. Those of `before` may have been
+/// deleted since, and an event that the waiting room cannot be asked about is taken.
+pub(super) async fn check_events(
+    room: &dyn WaitingRoom,
+    before: &[String],
+    after: &[String],
+) -> Result<(), Problem> {
+    for event in after.iter().filter(|event| !before.contains(event)) {
+        let Some(id) = EventId::parse(event).ok() else {
+            continue;
+        };
+        match room.knows(&id).await {
+            Some(false) => return Err(Problem::invalid("events", no_event(event))),
+            Some(true) => {}
+            None => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+fn no_event(event: &str) -> String {
+    format!("there is no event '{event}'")
 }
 
 /// Returns a webhook for the audit log: without its secrets, and of the URL the origin alone, as the

@@ -13,6 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use bodies::{
     NewWebhook, RotateInput, Webhook, WebhookList, WebhookPatch, WebhookWithSecret, audited, check,
+    check_events,
 };
 use common::{find, no_webhook, record};
 use serde_json::{Value, json};
@@ -74,6 +75,7 @@ async fn create_webhook(
         old_secret: None,
     };
     check(&settings, Some(&shop.outbound))?;
+    check_events(&*shop.waiting_room, &[], &settings.events).await?;
     let secret = settings.secret.0.clone();
     let endpoint = WebhookEndpoint {
         id: random_id("whe_"),
@@ -216,6 +218,9 @@ async fn change(
         let is_enabled = |it: &WebhookEndpoint| it.state == EndpointState::Enabled;
         let is_posted_to_anew = is_url_new || is_enabled(&after) && !is_enabled(&before);
         check(&settings, is_posted_to_anew.then_some(&shop.outbound))?;
+        let known = before.settings.as_ref().map(|it| &it.events[..]);
+        let known = known.unwrap_or_default();
+        check_events(&*shop.waiting_room, known, &settings.events).await?;
         if is_url_new {
             after.failing_since = None;
         }

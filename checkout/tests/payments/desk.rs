@@ -182,3 +182,27 @@ async fn the_desk_sells_no_seat_twice_none_that_is_blocked_and_no_more_than_the_
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_at_the_desk_says_that_seats_may_be_blocked() {
+    for stage in ProviderStage::stripe().await {
+        let seats = json!({"seats": ["s-A-1"]});
+        let block = "/api/v1/organiser/events/arena/seats/block";
+        let (status, blocked) = stage.post(block, ORGANISER_KEY, &seats).await;
+        assert!(status.is_success(), "{blocked}");
+        let refused = stage.sell("blocked", &of_seats(&["s-A-1"], "cash")).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT);
+        assert_eq!(refused.body["type"], "/problems/seats-taken");
+        let told = refused.body.to_string();
+        assert!(told.contains("Blocked seats are sold only if"), "{told}");
+        assert!(!told.contains("just taken"), "{told}");
+        let mut free = of_seats(&["s-A-2"], "cash");
+        free["blocked"] = json!(true);
+        let told = stage.sell("free", &free).await.body.to_string();
+        assert!(told.contains("They are not blocked"), "{told}");
+        let none = format!("{ORDERS}/ord_0000000000000000000000000000000000000000");
+        let (status, body) = stage.get_as_organiser(&none).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert!(!String::from_utf8_lossy(&body).contains("yours"));
+    }
+}

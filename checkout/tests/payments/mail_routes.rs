@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use testkit::SmtpFault;
 
 const FIND: &str = "/api/v1/orders/find";
+/// Link to the page that asks for a mail, where one can be sent.
+const SHOWN: &str = "<p ><a href=\"/orders/find\">";
 
 async fn find(stage: &ProviderStage, email: &str) -> (StatusCode, Value) {
     stage.post(FIND, "", &json!({"email": email})).await
@@ -76,6 +78,7 @@ async fn an_address_is_sent_few_lists_and_the_answer_stays_the_same() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_form_works_without_a_script_and_a_site_without_mail_says_so() {
     for (stage, _server) in mailing(60).await {
+        assert!(stage.page("/orders").await.contains(SHOWN));
         let form = stage.page("/orders/find").await;
         assert!(
             form.contains("<form method=\"post\" action=\"/orders/find\">"),
@@ -100,6 +103,7 @@ async fn the_form_works_without_a_script_and_a_site_without_mail_says_so() {
         );
     }
     for stage in ProviderStage::stripe().await {
+        assert!(!stage.page("/orders").await.contains(SHOWN));
         let (status, problem) = find(&stage, "ada@example.org").await;
         assert_eq!(
             (status, &problem["type"]),

@@ -131,3 +131,29 @@ async fn a_plan_that_takes_sold_seats_away_is_refused_with_each_of_them() {
         assert_eq!(stage.counts().await, [4, 0, 2]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_refuses_what_setting_the_plan_refuses() {
+    for stage in ProviderStage::stripe().await {
+        let prices = json!({"prices": [{"category": "c", "price": 2 * PRICE}]});
+        stage.set_rules(prices).await;
+        let mut decimal = wider(PRICE);
+        decimal["categories"][0]["price"] = json!(45.0);
+        for (plan, why) in [
+            (wider(100_000_001), "0 to 100000000 minor units of EUR"),
+            (wider(3 * PRICE), "is set in the selling rules"),
+            (decimal, "prices are whole minor units: 4500 is 45.00 EUR"),
+        ] {
+            let (set, refusal) = stage.put_plan("arena/seating", &plan).await;
+            assert_eq!(set, StatusCode::UNPROCESSABLE_ENTITY, "{why}");
+            let told = refusal["detail"].as_str().unwrap();
+            assert!(told.contains(why), "{told}");
+            let (previewed, same) = stage.put_plan("arena/seating?preview=true", &plan).await;
+            assert_eq!((previewed, &same["errors"]), (set, &refusal["errors"]));
+        }
+        let kept = wider(PRICE);
+        for path in ["arena/seating?preview=true", "arena/seating"] {
+            assert_eq!(stage.put_plan(path, &kept).await.0, StatusCode::OK);
+        }
+    }
+}

@@ -64,11 +64,14 @@ pub fn with_middleware(router: Router, site: &Arc<AppContext>, mut description: 
     description.merge(more);
     let (proxy_signs, more) = super::proxy_check::routes();
     description.merge(more);
+    let (warnings, more) = super::settings_warnings::routes();
+    description.merge(more);
     let refuse_undeclared = RefuseUndeclared::new(&description, site);
     let router = router
         .merge(currencies)
         .merge(organisers.with_state(site.clone()))
         .merge(proxy_signs.with_state(site.clone()))
+        .merge(warnings.with_state(site.clone()))
         .merge(crate::http::openapi::routes(description, site))
         .route(
             "/static/{*path}",

@@ -1,5 +1,7 @@
 //! Refusals of a JSON value, in the words of clients: serde names the types of this program.
 
+use crate::currencies::MINOR_UNITS;
+
 /// Returns the field that is wrong and the reason, from the path and the text of serde's error. An
 /// empty path stands for all of it, which is called `whole`.
 pub(super) fn in_words(whole: &str, path: &str, text: &str) -> (String, String) {
@@ -9,7 +11,12 @@ pub(super) fn in_words(whole: &str, path: &str, text: &str) -> (String, String) 
         return (format!("{path}{dot}{name}"), "it is missing".to_owned());
     }
     let field = if path.is_empty() { whole } else { path };
-    (field.to_owned(), reason(text))
+    let is_money = matches!(field.rsplit('.').next(), Some("price" | "amount"));
+    let unit = match is_money && text.starts_with("invalid type: floating point") {
+        true => format!(": {MINOR_UNITS}"),
+        false => String::new(),
+    };
+    (field.to_owned(), reason(text) + &unit)
 }
 
 fn reason(text: &str) -> String {
@@ -31,7 +38,8 @@ fn reason(text: &str) -> String {
     let Some((met, expected)) = text.rsplit_once(", expected ") else {
         return text.to_owned();
     };
-    let (kind, met) = met.split_once(": ").unwrap_or(("", met));
+    let met = met.replace("floating point", "the number");
+    let (kind, met) = met.split_once(": ").unwrap_or(("", &met));
     match kind {
         "invalid type" | "invalid value" => {
             format!("{} is needed, not {}", kind_of(expected), value(met))
@@ -101,6 +109,8 @@ mod tests {
         _next: Option<Box<Wish>>,
         #[serde(rename = "either", default)]
         _either: Option<Either>,
+        #[serde(rename = "price", default)]
+        _price: Option<i64>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -133,6 +143,16 @@ mod tests {
                 r#"{"quantity": -1}"#,
                 "quantity",
                 "a whole number from 0 to 4294967295 is needed, not integer `-1`",
+            ),
+            (
+                r#"{"quantity": 1.5}"#,
+                "quantity",
+                "a whole number from 0 to 4294967295 is needed, not the number `1.5`",
+            ),
+            (
+                r#"{"quantity": 1, "next": {"quantity": 1, "price": 45.00}}"#,
+                "next.price",
+                "a whole number is needed, not the number `45.0`: prices are whole minor units: 4500 is 45.00 EUR",
             ),
             (
                 r#"{"quantity": {}}"#,

@@ -28,6 +28,7 @@ pub mod rate_limit;
 mod request_body;
 mod request_head;
 pub mod security_headers;
+mod settings_warnings;
 pub mod socket;
 pub mod static_files;
 mod strict_json;

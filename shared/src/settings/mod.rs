@@ -169,6 +169,8 @@ pub struct Settings {
     pub log: String,
     /// What is not fit for a sale, for the log.
     pub warnings: Vec<String>,
+    /// Variables of the environment that are no setting, for the log.
+    pub unknown: Vec<String>,
     /// Files of secrets, by their settings.
     files: HashMap<String, PathBuf>,
     origins: Vec<String>,
@@ -235,6 +237,7 @@ impl Common {
             listen,
             ops_listen,
             warnings: crate::warnings::of_addresses(&public_url, ops_listen),
+            unknown: Vec::new(),
             files: HashMap::new(),
             public_url,
             path_prefix: path_prefix.unwrap_or_default(),
@@ -344,9 +347,10 @@ impl Common {
 }
 
 impl Settings {
-    /// Takes what was noticed while the secrets were read.
+    /// Takes what was noticed while the settings were read.
     pub fn take(&mut self, mut notes: Notes) {
         self.warnings.append(&mut notes.warnings);
+        self.unknown.append(&mut notes.unknown);
         self.files = notes.files;
     }
 
@@ -431,6 +435,7 @@ impl Settings {
             stop,
             health: Health::default(),
             proxy_signs: Default::default(),
+            settings_warnings: [&self.unknown[..], &self.warnings].concat(),
             edge: Edge::new(self.trusted_hops, self.purge.clone().map(Purger::new)),
             traces: Traces::start(&self.trace)?,
         };

@@ -10,6 +10,7 @@ mod attacks;
 mod audit;
 mod authorization;
 mod backup;
+mod bad_input;
 mod caching;
 mod corpus;
 mod crash;

@@ -242,9 +242,7 @@ impl EventSettings {
             next.message = Some(cancelled.for_people());
             next.cancelled = Some(cancelled.clone());
         }
-        if let Some(admission) = &patch.admission {
-            next.admission = next.admission.with(admission);
-        }
+        next.admission = next.admission.with(&patch.admission.unwrap_or_default());
         next
     }
 

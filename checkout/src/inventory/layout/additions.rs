@@ -3,6 +3,7 @@
 use super::Category;
 use super::findings::{Findings, Object, Spot, whole};
 use serde_json::Value;
+use shared::currencies::MINOR_UNITS;
 use std::collections::HashMap;
 
 /// Names of the additions.
@@ -125,12 +126,16 @@ pub(super) fn price(
     if value.is_null() {
         return None;
     }
+    // An earlier version took 45.0 for 45: what it stored keeps its price.
     let price = whole(value).filter(|price| (0..=PRICE_MAX).contains(price));
-    if price.is_none() {
-        let why = format!(
-            "the price of '{category}' is no whole number of minor units from 0 to {PRICE_MAX}, \
-             such as 4500 for 45.00"
-        );
+    let is_decimal = value.is_f64();
+    if price.is_none() || is_decimal {
+        let why = match is_decimal {
+            true => format!("the price of '{category}' is {value}: {MINOR_UNITS}"),
+            false => format!(
+                "the price of '{category}' is no whole number from 0 to {PRICE_MAX}: {MINOR_UNITS}"
+            ),
+        };
         findings.fault(field, why);
     }
     price.or(Some(0))

@@ -60,7 +60,7 @@ fn all_faults_of_our_plan_are_told_at_once_in_words() {
         "accessible": ["no"], "companion": ["nor this"]}"#;
     let reasons = reasons(plan).join("\n");
     for reason in [
-        "the price of 'C' is no whole number of minor units",
+        "the price of 'C' is no whole number from 0 to 10000000000: prices are whole minor units",
         "there is no field 'colour' here",
         "section 's t': an id has 1 to 40 letters",
         "there is no category 'x' for s t, row A, seat 1, nor for 1 more",
@@ -131,4 +131,30 @@ fn faults_are_listed_up_to_a_limit_and_the_rest_is_counted() {
     assert_eq!(refusal["more"], 150);
     let detail = refusal["detail"].as_str().unwrap();
     assert!(detail.ends_with("and 245 more"), "{detail}");
+}
+
+#[test]
+fn a_price_with_a_decimal_point_is_refused_and_one_that_was_stored_stays_as_it_is() {
+    for (price, told) in [("45.00", "45.0"), ("45.5", "45.5"), ("4500.0", "4500.0")] {
+        let beside = format!(
+            r#"{{"prices": {{"c": {price}}}, "plan": {{"categories": [{{"id": "c", "name": "C"}}],
+                "areas": [{{"id": "a", "category": "c", "capacity": 1}}]}}}}"#
+        );
+        let within = format!(
+            r#"{{"categories": [{{"id": "c", "name": "C", "price": {price}}}],
+                "areas": [{{"id": "a", "category": "c", "capacity": 1}}]}}"#
+        );
+        for plan in [&within, &beside] {
+            let reasons = reasons(plan).join("\n");
+            let why = format!("is {told}: prices are whole minor units: 4500 is 45.00 EUR");
+            assert!(reasons.contains(&why), "{reasons}");
+        }
+        let stored = restore(&within).unwrap();
+        if price != "45.5" {
+            assert_eq!(
+                stored.categories[0].price,
+                told.parse::<f64>().unwrap() as i64
+            );
+        }
+    }
 }
