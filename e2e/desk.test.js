@@ -47,7 +47,7 @@ test("an organiser picks a seat, sells it for cash, and gives two more away", as
   // Another desk sells what this one has picked.
   await page.goto(`${server.url}/organiser#/event/${id}/desk`);
   await page.locator("summary").filter({ hasText: "Stalls" }).click();
-  const seat = (number) => page.getByRole("button", { name: new RegExp(`row A, seat ${number}$`) });
+  const seat = (number) => page.getByRole("button", { name: new RegExp(`^Stalls, row A, seat ${number}$`) });
   await seat(8).click();
   await seat(9).click();
   const sale = { seats: ["st-A-8"], buyer: { name: "Grace" }, method: "cash" };

@@ -78,8 +78,7 @@ function show(event, layout, seats, tag) {
   };
   /** @type {Map<string, HTMLButtonElement>} */ const buttons = new Map();
   const blocked = /** @type {HTMLInputElement} */ (make("input", { type: "checkbox", name: "blocked" }));
-  const isOffered = (/** @type {string} */ id) =>
-    stateOf(id) === (blocked.checked ? "blocked" : "available");
+  const isOffered = (/** @type {string} */ id) => stateOf(id) === (blocked.checked ? "blocked" : "available");
   blocked.addEventListener("change", () => {
     picked.clear();
     for (const [id, element] of buttons) {
@@ -94,7 +93,12 @@ function show(event, layout, seats, tag) {
     draw();
   };
   const seatButton = (/** @type {any} */ seat, /** @type {any} */ category) => {
-    const set = { type: "button", disabled: !isOffered(seat.id), title: stateOf(seat.id), "aria-pressed": picked.has(seat.id) };
+    const set = {
+      type: "button",
+      disabled: !isOffered(seat.id),
+      title: stateOf(seat.id),
+      "aria-pressed": picked.has(seat.id),
+    };
     const attributes = { ...set, ariaLabel: placeOf(seat) };
     const element = /** @type {HTMLButtonElement} */ (make("button", attributes, seat.label || seat.id));
     element.addEventListener("click", () => toggle(seat.id, seat, category));

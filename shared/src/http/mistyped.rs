@@ -11,12 +11,17 @@ pub(super) fn in_words(whole: &str, path: &str, text: &str) -> (String, String) 
         return (format!("{path}{dot}{name}"), "it is missing".to_owned());
     }
     let field = if path.is_empty() { whole } else { path };
-    let is_money = matches!(field.rsplit('.').next(), Some("price" | "amount"));
-    let unit = match is_money && text.starts_with("invalid type: floating point") {
+    let name = field.rsplit('.').next().unwrap_or_default();
+    let unit = match is_money(name) && text.starts_with("invalid type: floating point") {
         true => format!(": {MINOR_UNITS}"),
         false => String::new(),
     };
     (field.to_owned(), reason(text) + &unit)
+}
+
+/// Returns whether a field of this name is an amount of money.
+pub(super) fn is_money(name: &str) -> bool {
+    matches!(name, "price" | "amount")
 }
 
 fn reason(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! Refusals as RFC 9457 `application/problem+json`, and JSON bodies read so that a wrong one names
 //! what is wrong.
 
-use super::mistyped::in_words;
+use super::mistyped::{in_words, is_money};
 use super::strict_json::Strict;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
@@ -225,12 +225,15 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 /// Reads JSON with `16.0` as `16`: a whole number in JSON Schema, where clients write it so that
-/// know no other numbers.
+/// know no other numbers. Not so amounts of money: 45.0 is meant as 4500 minor units.
 fn with_whole_numbers(bytes: &[u8]) -> Option<Value> {
     fn visit(value: &mut Value) {
         match value {
             Value::Array(items) => items.iter_mut().for_each(visit),
-            Value::Object(members) => members.values_mut().for_each(visit),
+            Value::Object(members) => {
+                let others = members.iter_mut().filter(|(name, _)| !is_money(name));
+                others.for_each(|(_, value)| visit(value));
+            }
             Value::Number(number) => {
                 let float = number.as_f64().filter(|_| number.is_f64());
                 let whole = float.filter(|it| it.fract() == 0.0 && it.abs() <= WHOLE_MAX);
