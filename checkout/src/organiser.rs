@@ -71,6 +71,7 @@ fn check_category_prices(
     currency: Currency,
 ) -> Result<(), Problem> {
     let mut wrong = layout.map_or_else(Vec::new, |layout| prices.mistakes_in(layout));
+    wrong.extend(prices.repeated_names());
     for (field, amount) in prices.amounts() {
         let taken = shop.providers.chosen();
         let taken = taken.check_amount(amount, currency.as_str());

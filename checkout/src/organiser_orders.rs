@@ -160,9 +160,13 @@ async fn list_orders(
     Parameters(query): Parameters<OrdersQuery>,
 ) -> Result<Response, Problem> {
     let event = known(&shop, &event).await?;
-    check_after(query.after.as_deref().unwrap_or_default())?;
+    // Some clients send an empty one for the first page.
+    let after = query.after.clone().filter(|after| !after.is_empty());
+    if let Some(after) = &after {
+        check_after("ord_", after)?;
+    }
     let page = OrderPage {
-        after: query.after.clone(),
+        after,
         state: query.state.clone(),
         limit: query.limit.unwrap_or(100).clamp(1, ORDERS_MAX),
     };

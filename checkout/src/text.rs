@@ -21,10 +21,11 @@ pub(crate) fn is_line(text: &str, chars_max: usize) -> bool {
     text.chars().count() <= chars_max && !text.trim().is_empty() && !text.chars().any(disturbs_text)
 }
 
-/// Checks where a list is to go on.
-pub(crate) fn check_after(after: &str) -> Result<(), Problem> {
+/// Checks where a list is to go on: at an id that begins like this.
+pub(crate) fn check_after(prefix: &str, after: &str) -> Result<(), Problem> {
     let why = || Problem::invalid("after", "`next` of the answer before");
-    is_id(after).then_some(()).ok_or_else(why)
+    let is_one = is_id(after) && after.starts_with(prefix);
+    is_one.then_some(()).ok_or_else(why)
 }
 
 /// Returns whether a text may be an id of ours. Postgres takes no NUL at all.

@@ -331,6 +331,6 @@ async fn show_door_bundle(
 ) -> Result<Json<DoorBundle>, Problem> {
     let event = event_id(&event)?;
     let after = query.after.unwrap_or_default();
-    check_after(&after)?;
+    check_after("", &after)?;
     Ok(Json(shop.inventory.door_bundle(&event, &after).await?))
 }

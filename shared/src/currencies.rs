@@ -15,9 +15,6 @@ use std::sync::LazyLock;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
-/// Unit of all amounts, for refusals.
-pub const MINOR_UNITS: &str = "prices are whole minor units: 4500 is 45.00 EUR";
-
 /// Returns how many decimals amounts of a currency have: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`.
 /// None for a code that ISO 4217 does not list, or lists without a minor unit, such as metals and
 /// test codes.

@@ -1,6 +1,7 @@
 //! Refusals of a JSON value, in the words of clients: serde names the types of this program.
 
-use crate::currencies::MINOR_UNITS;
+/// Unit of all amounts, for refusals.
+pub const MINOR_UNITS: &str = "prices are whole minor units: 4500 is 45.00 EUR";
 
 /// Returns the field that is wrong and the reason, from the path and the text of serde's error. An
 /// empty path stands for all of it, which is called `whole`.

@@ -1,6 +1,7 @@
 //! Refusals as RFC 9457 `application/problem+json`, and JSON bodies read so that a wrong one names
 //! what is wrong.
 
+pub use super::mistyped::MINOR_UNITS;
 use super::mistyped::{in_words, is_money};
 use super::strict_json::Strict;
 use axum::body::{Body, to_bytes};

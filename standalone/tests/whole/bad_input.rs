@@ -40,6 +40,13 @@ async fn what_an_organiser_mistypes_is_refused_in_words() {
         ),
         (
             "/events/typed/checkout",
+            json!({"prices": [{"category": "stalls", "ticket_types":
+                [{"id": "child", "name": "Standard", "price": 5}]}]}),
+            "prices[0].ticket_types[0].name",
+            "another ticket of this category is called 'Standard' as well",
+        ),
+        (
+            "/events/typed/checkout",
             json!({"fees": [{"name": "Booking", "per": "ticket", "amount": 1.5}]}),
             "fees[0].amount",
             "prices are whole minor units: 4500 is 45.00 EUR",

@@ -66,6 +66,11 @@ async fn organisers_page_search_and_correct_orders_and_viewers_find_no_buyer() {
     assert_eq!(link, wanted);
     let rest = list(&format!("limit=1&after={next}"), KEY).await;
     assert_eq!(rest["orders"][0]["id"], orders[0]["id"]);
+    // An empty cursor is the first page, and one that is none is no empty list.
+    let first = list("limit=1&after=", KEY).await;
+    assert_eq!(first["orders"][0]["id"], orders[1]["id"]);
+    let wrong = stage.get(&format!("{EVENT}/orders?after=x"), KEY).await;
+    assert_eq!(wrong.status, 422, "{}", wrong.body);
     assert_eq!(
         list("q=BEN", OPERATOR).await["orders"]
             .as_array()

@@ -284,6 +284,26 @@ impl Prices {
         wrong
     }
 
+    /// Returns the names of ticket types that another type of the category has, with their fields:
+    /// fans could not tell them apart. An earlier version took them.
+    pub(crate) fn repeated_names(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        for (at, prices) in self.0.iter().enumerate() {
+            let standard = prices.standard_name.as_deref().unwrap_or(STANDARD_NAME);
+            let mut names = vec![standard.trim()];
+            for (index, own) in prices.ticket_types.iter().enumerate() {
+                let name = own.name.trim();
+                if names.contains(&name) {
+                    let field = format!("prices[{at}].ticket_types[{index}].name");
+                    let why = format!("another ticket of this category is called '{name}' as well");
+                    wrong.push((field, why));
+                }
+                names.push(name);
+            }
+        }
+        wrong
+    }
+
     /// Returns the invalid fields with regard to a plan, each with a reason.
     pub(crate) fn mistakes_in(&self, layout: &Layout) -> Vec<(String, String)> {
         let prices = self.0.iter().enumerate();

@@ -3,7 +3,7 @@
 use super::Category;
 use super::findings::{Findings, Object, Spot, whole};
 use serde_json::Value;
-use shared::currencies::MINOR_UNITS;
+use shared::http::problem::MINOR_UNITS;
 use std::collections::HashMap;
 
 /// Names of the additions.

@@ -1,5 +1,6 @@
 //! Faults and warnings found while a plan is read, and readers of JSON values that note them.
 
+use crate::text::{disturbs_text, one_line};
 use serde_json::{Map, Value};
 use shared::http::problem::Problem;
 use std::borrow::Cow;
@@ -286,14 +287,10 @@ fn spoken(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// Returns a text without control characters, and without blanks around it.
+/// Returns a text without what ends its line or turns its direction, and without blanks around it.
 pub(super) fn on_one_line(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.chars().any(char::is_control) {
-        let line: String = text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
-        return Cow::Owned(line.trim().to_owned());
+    if text.chars().any(disturbs_text) {
+        return Cow::Owned(one_line(&text).trim().to_owned());
     }
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),

@@ -139,9 +139,10 @@ fn doubts(layout: &Layout, categories: &[CategoryPreview], format: PlanFormat) -
     let repeated: Vec<String> = repeated.map(|(label, _)| label).collect();
     if let Some(first) = repeated.first() {
         let count = repeated.len();
-        doubts.push(format!(
-            "{count} seats are called as another one is, such as \"{first}\""
-        ));
+        doubts.push(match count {
+            1 => format!("a seat is called as another one is: \"{first}\""),
+            _ => format!("{count} seats are called as another one is, such as \"{first}\""),
+        });
     }
     if layout.scores.is_empty() && format == PlanFormat::Pretix {
         let why = "the plan names no focus, so the best seats are those of its first rows";

@@ -158,3 +158,12 @@ fn a_price_with_a_decimal_point_is_refused_and_one_that_was_stored_stays_as_it_i
         }
     }
 }
+
+#[test]
+fn a_label_that_turns_the_direction_of_the_text_is_set_right() {
+    let plan = r#"{"categories": [{"id": "c", "name": "\u202eC\u2028", "price": 1}],
+        "areas": [{"id": "a", "name": "Floor\u202e left", "category": "c", "capacity": 1}]}"#;
+    let layout = parse(plan.as_bytes()).unwrap();
+    assert_eq!(layout.categories[0].name, "C");
+    assert_eq!(label(&layout, "a-1"), "Floor  left");
+}
