@@ -150,6 +150,8 @@ pub struct InboxEvent {
     pub reference: String,
     /// Whether it waits, as its payment is not known.
     pub is_parked: bool,
+    /// JSON text of what it says beyond the state of the payment, kept while it waits.
+    pub claim: Option<String>,
 }
 
 /// Decision of a payment provider about a payment.

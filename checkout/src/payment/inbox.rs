@@ -1,6 +1,6 @@
 //! Webhooks that were received: each acts once, in any order.
 
-use super::provider::{Answer, Notice};
+use super::provider::{Answer, Claim, Notice, PaymentReport};
 use crate::app::Shop;
 use crate::inventory::{InboxEvent, Money, PaymentRef, ProviderId, Refused};
 use serde_json::json;
@@ -38,6 +38,7 @@ impl Shop {
             id: notice.id,
             reference: notice.reference,
             is_parked: received == Received::Parked,
+            claim: notice.claim.stored(),
         };
         self.inventory.receive(event).await?;
         Ok(received)
@@ -55,7 +56,7 @@ impl Shop {
                 provider: provider_of(&event.reference),
                 reference: event.reference.clone(),
                 told: None,
-                complaint: None,
+                claim: Claim::read(event.claim.as_deref()),
             };
             match self.act_on(&notice).await {
                 Ok(Received::Parked) | Err(_) => {}
@@ -87,11 +88,15 @@ impl Shop {
             }
             Err(other) => return Err(other),
         };
-        if let Some(why) = &notice.complaint {
+        if let Some(why) = &notice.claim.complaint {
             self.review(&payment, why.clone()).await?;
             return Ok(Received::Done);
         }
-        let report = Answer::Known(told.report);
+        let report = PaymentReport {
+            amount: notice.claim.amount.or(told.report.amount),
+            ..told.report
+        };
+        let report = Answer::Known(report);
         if let Some(next) = self.take(provider, &payment, report).await? {
             self.drive(next).await;
         }

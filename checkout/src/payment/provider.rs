@@ -2,7 +2,8 @@
 
 use crate::inventory::{Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use async_trait::async_trait;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use shared::time::Time;
 
 /// Outcome of a request to a provider.
@@ -58,8 +59,36 @@ pub(crate) struct Notice {
     pub(crate) reference: String,
     /// State of the payment, if the webhook may be believed without asking.
     pub(crate) told: Option<Told>,
-    /// Why a person has to look at the payment, if that is what it says.
+    /// What it says beyond that state.
+    pub(crate) claim: Claim,
+}
+
+/// What a webhook says of its payment that the provider may not say again when it is asked. It is
+/// kept while the webhook is parked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    /// Why a person has to look at the payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) complaint: Option<String>,
+    /// Amount of the payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) amount: Option<Money>,
+}
+
+impl Claim {
+    /// Returns it as it is stored with a parked webhook; `None` if it says nothing.
+    pub(super) fn stored(&self) -> Option<String> {
+        (*self != Claim::default()).then(|| json!(self).to_string())
+    }
+
+    /// Reads a stored one.
+    pub(super) fn read(stored: Option<&str>) -> Claim {
+        let read = stored.map(serde_json::from_str).transpose();
+        let read = read.inspect_err(|error| {
+            tracing::error!(%error, "what a parked webhook said cannot be read");
+        });
+        read.ok().flatten().unwrap_or_default()
+    }
 }
 
 /// Returns the complaint of a refund, in minor units, that failed at its provider later.

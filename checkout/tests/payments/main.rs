@@ -21,6 +21,7 @@ mod mails;
 mod mortal;
 mod moving;
 mod node;
+mod parked;
 mod pdf;
 mod plans;
 mod posted;

@@ -133,6 +133,16 @@ impl UnitOfWork<'_> {
             self.set_order(order, OrderState::NeedsReview, None);
         }
     }
+
+    /// Adds a complaint about a payment that is left alone to its history, once.
+    pub(super) fn note_complaint(&mut self, order: &str, payment: &str, why: &str) {
+        let row = self.payment_row(order, payment);
+        let mut history = row.iter().flat_map(|row| &row.history);
+        if !history.any(|entry| entry.note.as_deref() == Some(why)) {
+            let now = self.now;
+            self.change_payment(order, payment, |row| row.note(now, Some(why.to_owned())));
+        }
+    }
 }
 
 /// Returns when the reconciler looks at a payment that has just come to a state. Those of providers

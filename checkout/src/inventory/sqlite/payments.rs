@@ -120,27 +120,29 @@ impl Store {
         self.write()?;
         self.db
             .prepare_cached(
-                "insert into inbox (id, reference, at, next_at) values (?1, ?2, ?3, ?4)
-                 on conflict (id) do update set next_at = excluded.next_at",
+                "insert into inbox (id, reference, at, next_at, claim) values (?1, ?2, ?3, ?4, ?5)
+                 on conflict (id) do update set next_at = excluded.next_at, claim = excluded.claim",
             )?
             .execute(params![
                 event.id,
                 event.reference,
                 now.0,
-                event.is_parked.then_some(now.0 + lease_ms(0))
+                event.is_parked.then_some(now.0 + lease_ms(0)),
+                event.claim.as_deref().filter(|_| event.is_parked)
             ])?;
         Ok(Ok(()))
     }
 
     pub(super) fn parked(&mut self, now: Time) -> Step<Vec<InboxEvent>> {
         let mut query = self.db.prepare_cached(
-            "select id, reference, tries from inbox where next_at <= ?1 order by next_at limit ?2",
+            "select id, reference, tries, claim from inbox where next_at <= ?1 order by next_at limit ?2",
         )?;
         let found = query.query_map([now.0, PARKED_MAX], |row| {
             let event = InboxEvent {
                 id: row.get(0)?,
                 reference: row.get(1)?,
                 is_parked: true,
+                claim: row.get(3)?,
             };
             Ok((event, row.get::<_, i64>(2)?))
         })?;

@@ -1,7 +1,7 @@
 //! Razorpay's webhooks: events about attempts to pay an order, the order, and refunds.
 
 use crate::inventory::ProviderId;
-use crate::payment::provider::{Notice, is_word, refund_failed};
+use crate::payment::provider::{Claim, Notice, is_word, refund_failed};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::crypto::{hex, sha256};
@@ -38,7 +38,10 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
         provider: ProviderId::Razorpay,
         reference: reference.to_owned(),
         told: None,
-        complaint,
+        claim: Claim {
+            complaint,
+            amount: None,
+        },
     }))
 }
 

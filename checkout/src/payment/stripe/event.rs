@@ -2,7 +2,7 @@
 
 use super::intent::Intent;
 use crate::inventory::{ProviderId, Verdict};
-use crate::payment::provider::{Notice, Told, is_word, refund_failed};
+use crate::payment::provider::{Claim, Notice, Told, is_word, refund_failed};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::http::problem::{Problem, parse_json};
@@ -47,12 +47,17 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
     // Only what moves a payment forward is believed without asking: an event may be late.
     let is_forward =
         |told: &Told| matches!(told.report.verdict, Verdict::Authorised | Verdict::Captured);
+    let told = told.filter(is_forward);
+    let claim = Claim {
+        complaint,
+        amount: told.as_ref().and_then(|told| told.report.amount),
+    };
     Ok(Some(Notice {
         id,
         provider: ProviderId::Stripe,
         reference,
-        told: told.filter(is_forward),
-        complaint,
+        told,
+        claim,
     }))
 }
 
