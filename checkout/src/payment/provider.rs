@@ -1,6 +1,6 @@
 //! The contract of a payment provider.
 
-use crate::inventory::{Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
+use crate::inventory::{DisputeReport, Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,8 +20,13 @@ pub enum Answer<T> {
 impl<T> Answer<T> {
     /// Applies a function to a known answer.
     pub(crate) fn map<U>(self, then: impl FnOnce(T) -> U) -> Answer<U> {
+        self.and_then(|value| Answer::Known(then(value)))
+    }
+
+    /// Applies a function that may refuse a known answer.
+    pub(super) fn and_then<U>(self, then: impl FnOnce(T) -> Answer<U>) -> Answer<U> {
         match self {
-            Answer::Known(value) => Answer::Known(then(value)),
+            Answer::Known(value) => then(value),
             Answer::Refused(why) => Answer::Refused(why),
             Answer::Unknown => Answer::Unknown,
         }
@@ -73,6 +78,9 @@ pub(crate) struct Claim {
     /// Amount of the payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) amount: Option<Money>,
+    /// The provider's id of the dispute that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dispute: Option<String>,
 }
 
 impl Claim {
@@ -110,6 +118,15 @@ pub struct Listed {
     pub refunded: i64,
     /// Money that was not taken.
     pub reservation: Reservation,
+}
+
+/// A dispute in a provider's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedDispute {
+    /// The provider's own id of its payment.
+    pub reference: String,
+    /// The dispute.
+    pub report: DisputeReport,
 }
 
 /// Money of a fan that is reserved at a provider and was not taken.
@@ -166,6 +183,12 @@ pub trait Provider: Send + Sync {
 
     /// Gives money back.
     async fn refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<()>;
+
+    /// Returns a dispute by the provider's own id.
+    async fn dispute(&self, id: &str) -> Answer<DisputeReport>;
+
+    /// Returns the disputes that began at this instant or later.
+    async fn disputes(&self, from: Time) -> Answer<Vec<ListedDispute>>;
 
     /// Returns the payments that the provider has heard of in this period, from the first instant
     /// to before the last.

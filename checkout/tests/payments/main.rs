@@ -12,6 +12,7 @@ mod cancellations;
 mod charges;
 mod crashes;
 mod desk;
+mod disputes;
 mod faults;
 mod housekeeping;
 mod invoices;

@@ -81,6 +81,7 @@ impl UnitOfWork<'_> {
                 promised_at: before.settles_at,
                 revision: before.revision,
                 refunded: before.refunded,
+                disputes: before.disputes,
                 to,
                 invoice: None,
             });

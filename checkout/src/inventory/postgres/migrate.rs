@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 23] = [
+const MIGRATIONS: [(&str, &str); 24] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -100,6 +100,10 @@ const MIGRATIONS: [(&str, &str); 23] = [
     (
         "inbox claims",
         include_str!("../../../migrations/postgres/27_inbox_claims.sql"),
+    ),
+    (
+        "disputes",
+        include_str!("../../../migrations/postgres/28_disputes.sql"),
     ),
 ];
 

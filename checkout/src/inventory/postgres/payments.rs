@@ -2,6 +2,7 @@
 
 use super::Postgres;
 use super::read::found_payment;
+use crate::inventory::dispute::reports;
 use crate::inventory::engine::{
     DUE_MAX, Engine as _, INBOX_SECONDS, LateOrder, PARKED_MAX, REVIEWS_MAX, SILENCE_MS, SWEEP_MAX,
     VOIDING_MS_MAX, lease_ms,
@@ -92,6 +93,7 @@ impl Postgres {
                 refunded: found.row.refunded,
                 state: found.row.state,
                 outside: found.row.outside,
+                disputes: reports(&found.row.disputes),
                 payment: found.payment,
             });
         }

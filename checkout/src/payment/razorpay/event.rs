@@ -33,6 +33,8 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
     };
     let has_failed = event == "refund.failed";
     let complaint = has_failed.then(|| refund_failed(&payload["refund"]["entity"]["amount"]));
+    let dispute = payload["dispute"]["entity"]["id"].as_str();
+    let dispute = dispute.filter(|id| is_word(id)).map(str::to_owned);
     Ok(Some(Notice {
         id: format!("razorpay:{}", hex(&sha256(body))),
         provider: ProviderId::Razorpay,
@@ -41,6 +43,7 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
         claim: Claim {
             complaint,
             amount: None,
+            dispute,
         },
     }))
 }
