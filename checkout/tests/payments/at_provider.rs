@@ -327,11 +327,20 @@ impl AtProvider {
 
     /// Returns how often it was asked to take money.
     pub(crate) fn captures(&self) -> usize {
+        self.calls("capture")
+    }
+
+    /// Returns how often it was asked how a payment is.
+    pub(crate) fn look_ups(&self) -> usize {
+        self.calls("retrieve") + self.calls("attempts")
+    }
+
+    fn calls(&self, operation: &str) -> usize {
         let calls = match self {
             AtProvider::Stripe(stand_in) => stand_in.calls(),
             AtProvider::Razorpay(stand_in) => stand_in.calls(),
         };
-        calls.iter().filter(|call| *call == "capture").count()
+        calls.iter().filter(|call| *call == operation).count()
     }
 
     /// Returns how many payments hold money that was taken.

@@ -33,6 +33,7 @@ mod reseat;
 mod reseat_races;
 mod reviews;
 mod sales;
+mod silent_provider;
 mod stage;
 mod teardown;
 mod tickets;
