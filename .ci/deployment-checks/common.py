@@ -15,8 +15,8 @@ VENV = TARGET / "deployment-venv"
 NPM = TARGET / "deployment-npm"
 OVERLAYS = ("small", "large")
 # The large overlay with a component that it leaves out.
-WITH_CDN = "large with cdn"
-RENDERINGS = (*OVERLAYS, WITH_CDN)
+WITH_CDN, WITH_NOTIFIER = "large with cdn", "large with notifier"
+RENDERINGS = (*OVERLAYS, WITH_CDN, WITH_NOTIFIER)
 
 
 def run(*command, **options):
@@ -34,10 +34,10 @@ def run(*command, **options):
 @functools.cache
 def rendered(overlay):
     """The documents of an overlay, as `kubectl apply -k` would send them."""
-    if overlay != WITH_CDN:
+    if overlay in OVERLAYS:
         return kustomize(ROOT / "k8s/overlays" / overlay)
     with tempfile.TemporaryDirectory(dir=TARGET) as folder:
-        parts = {"resources": ["overlays/large"], "components": ["components/cdn"]}
+        parts = {"resources": ["overlays/large"], "components": [f"components/{overlay.rpartition(' ')[2]}"]}
         k8s = os.path.relpath(ROOT / "k8s", folder)
         lists = {key: [f"{k8s}/{path}" for path in paths] for key, paths in parts.items()}
         pathlib.Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(lists))
