@@ -3,7 +3,7 @@
 import ipaddress
 import unittest
 
-from common import RENDERINGS, WITH_CDN, of_kind
+from common import RENDERINGS, WITH_CDN, WITH_NOTIFIER, of_kind
 from test_manifests import pods, selects
 
 # A selector that selects no pod.

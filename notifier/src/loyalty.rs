@@ -133,7 +133,9 @@ impl Loyalty {
         let request = self.programme.request(Method::POST, "");
         let request = request.header(header::CONTENT_TYPE, "application/json");
         let request = request.header("idempotency-key", &event.id);
-        let answer = self.programme.send(request, Some(body.to_string())).await?;
+        let answer = self.programme.send(request, Some(body.to_string())).await;
+        // What the programme says of the buyer stands in no log.
+        let answer = answer.map_err(|trouble| trouble.without(&email))?;
         // A page of a proxy on the way is no answer of the programme.
         let is_sense = answer.trim_ascii().is_empty()
             || serde_json::from_slice::<serde_json::Value>(&answer).is_ok();
@@ -142,7 +144,7 @@ impl Loyalty {
             false => {
                 let shown = excerpt(&answer);
                 let why = format!("the loyalty programme answered nonsense: {shown}");
-                Err(Trouble::Final(why))
+                Err(Trouble::Final(why).without(&email))
             }
         }
     }

@@ -40,6 +40,13 @@ impl Trouble {
         }
     }
 
+    /// Returns the same without a word that nobody is to read.
+    pub fn without(mut self, word: &str) -> Trouble {
+        let (Trouble::Temporary { why, .. } | Trouble::Final(why)) = &mut self;
+        *why = why.replace(word, "…");
+        self
+    }
+
     /// Returns the reason in words.
     pub fn why(&self) -> &str {
         match self {

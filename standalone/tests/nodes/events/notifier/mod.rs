@@ -5,7 +5,7 @@ mod loyalty;
 mod search;
 mod stand_ins;
 
-use crate::events::sale::metric;
+use crate::events::sale::{metric, readyz};
 use crate::site::{KEY, Node};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -59,6 +59,7 @@ async fn until(what: &str, notifier: &Node, mut is_so: impl FnMut() -> bool) {
 
 /// Waits until a metric has a value.
 async fn until_metric(notifier: &Node, series: &str, value: f64) {
+    readyz(notifier, |_| true).await;
     let from = Instant::now();
     while metric(notifier, series).await != value {
         let waited = from.elapsed();
