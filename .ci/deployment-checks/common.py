@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -36,12 +37,14 @@ def rendered(overlay):
     """The documents of an overlay, as `kubectl apply -k` would send them."""
     if overlay in OVERLAYS:
         return kustomize(ROOT / "k8s/overlays" / overlay)
+    # As the guide says: its line in the overlay.
+    component = overlay.rpartition(" ")[2]
     with tempfile.TemporaryDirectory(dir=TARGET) as folder:
-        parts = {"resources": ["overlays/large"], "components": [f"components/{overlay.rpartition(' ')[2]}"]}
-        k8s = os.path.relpath(ROOT / "k8s", folder)
-        lists = {key: [f"{k8s}/{path}" for path in paths] for key, paths in parts.items()}
-        pathlib.Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(lists))
-        return kustomize(folder)
+        shutil.copytree(ROOT / "k8s", folder, dirs_exist_ok=True)
+        path = pathlib.Path(folder, "overlays/large/kustomization.yaml")
+        line = f"components:\n  - ../../components/{component}\n"
+        path.write_text(path.read_text().replace("components:\n", line))
+        return kustomize(path.parent)
 
 
 def kustomize(folder):

@@ -154,7 +154,7 @@ impl Consumer {
     async fn settle(&mut self, events: Vec<Event>) -> Result<usize, (usize, String)> {
         let now = Instant::now();
         let item = |event: Event| Item {
-            is_settled: event.fault.is_none() && !self.handler.takes(&event.event_type),
+            is_settled: !event.event_type.is_empty() && !self.handler.takes(&event.event_type),
             event,
             attempts: 0,
             due: now,
@@ -228,7 +228,11 @@ impl Consumer {
             }
             item.is_settled = true;
         }
-        self.tell(true, trouble);
+        // The trouble of an event that waits is not over as others have none.
+        let mut waiting = items.iter().filter(|it| !it.is_settled && it.attempts > 0);
+        if trouble.is_some() || waiting.next().is_none() {
+            self.tell(true, trouble);
+        }
         Ok(())
     }
 

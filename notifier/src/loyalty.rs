@@ -264,3 +264,64 @@ fn read<T: serde::de::DeserializeOwned>(event: &Event) -> Result<T, Trouble> {
     serde_json::from_slice(&event.data)
         .map_err(|error| Trouble::Final(format!("the payload cannot be read: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::time::Clock;
+
+    /// Returns a consumer whose services are never asked.
+    fn loyalty(folder: &std::path::Path) -> Loyalty {
+        let service = Service::new("test", "http://127.0.0.1:1", None);
+        Loyalty {
+            programme: service.clone(),
+            checkout: service,
+            points_per_unit: 2,
+            store: Store::open(&folder.join("file"), Clock::system()).unwrap(),
+            key_checked: OnceCell::new(),
+        }
+    }
+
+    fn amount(amount: i64, currency: &str) -> Amount {
+        let currency = currency.to_owned();
+        Amount { amount, currency }
+    }
+
+    #[tokio::test]
+    async fn points_are_of_whole_units_by_the_decimals_of_the_currency() {
+        let folder = tempfile::tempdir().unwrap();
+        let loyalty = loyalty(folder.path());
+        for (minor, currency, points) in [
+            (9_099, "EUR", 180),
+            (99, "EUR", 0),
+            (90, "JPY", 180),
+            (90_999, "KWD", 180),
+            (-100, "EUR", 0),
+        ] {
+            let worth = loyalty.worth(&amount(minor, currency));
+            assert_eq!(worth, Ok(points), "{minor} {currency}");
+        }
+        let worth = loyalty.worth(&amount(1, "XXX"));
+        assert!(matches!(worth, Err(Trouble::Final(_))));
+    }
+
+    #[tokio::test]
+    async fn parts_of_a_refund_take_back_what_was_given_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let loyalty = loyalty(folder.path());
+        let mut known = OrderPoints {
+            order: "ord_1".to_owned(),
+            total: 10_000,
+            currency: "EUR".to_owned(),
+            points: 200,
+        };
+        let mut taken = Vec::new();
+        for rest in [6_667, 3_334, 0, 0, 10_000] {
+            let change = loyalty.reduction("night".to_owned(), known, rest).unwrap();
+            taken.push(change.points);
+            known = change.after;
+        }
+        assert_eq!(taken, [-68, -66, -66, 0, 0]);
+        assert_eq!(known.points, 0);
+    }
+}

@@ -107,8 +107,10 @@ impl Search {
         let id = EventId::parse(&data.event).map_err(Trouble::Final)?;
         let path = format!("/api/v1/events/{id}");
         // A draft is shown to nobody, and so has no document.
-        let shown = self.waiting_room.ask::<Value>(&path).await?;
-        let shown = shown.filter(|_| event.event_type != "event.removed");
+        let shown = match event.event_type == "event.removed" {
+            true => None,
+            false => self.waiting_room.ask::<Value>(&path).await?,
+        };
         let target = json!({
             "_index": self.index,
             "_id": id,

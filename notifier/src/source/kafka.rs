@@ -15,9 +15,13 @@ use rskafka::record::RecordAndOffset;
 use shared::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// Kinds of aggregates, each with a topic.
-const TOPICS: [&str; 3] = ["order", "hold", "event"];
+/// Kinds of aggregates that consumers act on, each with a topic.
+const TOPICS: [&str; 2] = ["order", "event"];
+/// Time after which partitions that were added are noticed.
+const LIST_AGAIN: Duration = Duration::from_secs(300);
 /// Largest size of what is read of a partition at a time, in bytes.
 const BYTES_MAX: i32 = 1_000_000;
 
@@ -27,6 +31,10 @@ pub struct KafkaSource {
     consumer: &'static str,
     store: Store,
     partitions: Vec<Partition>,
+    opened_at: Instant,
+    /// Whether the last batch had messages: the next is not waited for in the partitions that have
+    /// none.
+    is_busy: bool,
     /// Position behind each message of the batch.
     batch: Vec<Position>,
 }
@@ -47,16 +55,22 @@ impl KafkaSource {
             consumer,
             store,
             partitions: Vec::new(),
+            opened_at: Instant::now(),
+            is_busy: false,
             batch: Vec::new(),
         }
     }
 
     async fn open(&mut self) -> Result<(), Failure> {
+        if self.opened_at.elapsed() > LIST_AGAIN {
+            self.partitions.clear();
+        }
         if self.partitions.is_empty() {
             let positions = self.store.positions(self.consumer).await.map_err(of_file)?;
             let deadline = Deadline::within(CONNECT + ANSWER, "Kafka");
             let opened = partitions(&self.address, &positions);
             self.partitions = deadline.wait(opened).await??;
+            self.opened_at = Instant::now();
         }
         Ok(())
     }
@@ -64,7 +78,12 @@ impl KafkaSource {
     async fn fetch(&mut self) -> Result<Vec<Delivery>, Failure> {
         self.open().await?;
         let deadline = Deadline::within(IDLE + ANSWER, "Kafka");
-        let reading = self.partitions.iter_mut().map(Partition::read);
+        let wait = match self.is_busy {
+            true => Duration::ZERO,
+            false => IDLE,
+        };
+        let reading = self.partitions.iter_mut();
+        let reading = reading.map(|partition| partition.read(wait));
         let read = deadline.wait(join_all(reading)).await?;
         let (mut deliveries, mut batch) = (Vec::new(), Vec::new());
         for (partition, records) in self.partitions.iter().zip(read) {
@@ -78,6 +97,7 @@ impl KafkaSource {
             }
         }
         self.batch = batch;
+        self.is_busy = !deliveries.is_empty();
         Ok(deliveries)
     }
 }
@@ -142,8 +162,8 @@ impl Source for KafkaSource {
 impl Partition {
     /// Returns records from the next offset on. A partition that no longer has it is read from its
     /// oldest record.
-    async fn read(&mut self) -> Result<Vec<RecordAndOffset>, Failure> {
-        let wait = i32::try_from(IDLE.as_millis()).unwrap_or(i32::MAX);
+    async fn read(&mut self, wait: Duration) -> Result<Vec<RecordAndOffset>, Failure> {
+        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let read = self.reader.fetch_records(self.next, 1..BYTES_MAX, wait);
         match read.await {
             Ok((records, end)) => {

@@ -99,6 +99,7 @@ impl Source for RabbitMqSource {
     async fn done(&mut self, count: usize) -> Result<(), Failure> {
         let deadline = Deadline::within(ANSWER, "RabbitMQ");
         let done = self.batch.drain(..count.min(self.batch.len()));
+        let done: Vec<Message> = done.collect();
         let Some(last) = done.last() else {
             return Ok(());
         };

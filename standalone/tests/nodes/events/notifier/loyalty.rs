@@ -268,3 +268,29 @@ async fn an_order_without_an_address_is_skipped_and_one_that_is_refused_for_now_
     assert!(!programme.points().contains_key(&erased));
     assert_eq!(metric(&notifier, DEAD_LETTERS).await, 0.0);
 }
+
+#[tokio::test]
+async fn points_wait_while_the_key_is_one_that_is_shown_no_buyers() {
+    let (server, folder) = (Nats::start(), tempfile::tempdir().unwrap());
+    let (programme, url) = Programme::start().await;
+    let events = format!("nats://{}", server.address());
+    let viewer = "viewer-key-0123456789abcdef";
+    let settings = [
+        ("FAIRLINE_EVENTS", events.clone()),
+        ("FAIRLINE_ORGANISER_KEYS", format!("watch:viewer:{viewer}")),
+    ];
+    let mut sale = Node::new("fairline", folder.path(), testkit::free_port(), &settings);
+    let mut notifier = start(folder.path(), &sale, &events, &loyalty(&url));
+    notifier.kill();
+    notifier.set("FAIRLINE_CHECKOUT_KEY", viewer);
+    notifier.start();
+    open(&sale).await;
+    sell(&mut sale, 1).await;
+    readyz(&notifier, |text| text.contains("an operator's is needed")).await;
+    assert_eq!(programme.posts(), 0);
+    terminate(&mut notifier);
+    notifier.set("FAIRLINE_CHECKOUT_KEY", KEY);
+    notifier.start();
+    until("the points", &notifier, || programme.points().len() == 1).await;
+    assert_eq!(metric(&notifier, DEAD_LETTERS).await, 0.0);
+}
