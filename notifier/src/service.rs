@@ -2,9 +2,14 @@
 
 use crate::consumer::{Consumer, Pace};
 use crate::health::{ConsumerHealth, Health};
+use crate::instruments;
 use crate::settings::{FILE, NotifierSettings};
+use crate::source::Source;
+use crate::source::kafka::KafkaSource;
+use crate::source::nats::NatsSource;
+use crate::source::rabbitmq::RabbitMqSource;
 use crate::store::Store;
-use crate::{instruments, source};
+use brokers::{Address, Protocol};
 use shared::data_dir::DataFolder;
 use shared::http::listener::{bind, serve};
 use shared::http::operations::{OPERATIONS_CAPS, operations_of};
@@ -42,7 +47,7 @@ pub async fn run(settings: &NotifierSettings) -> Result<(), String> {
         instruments::begin(name);
         health.set(name, ConsumerHealth::default());
         let consumer = Consumer {
-            source: source::open(&settings.events, name, &store),
+            source: source(&settings.events, name, &store),
             handler,
             store: store.clone(),
             health: health.clone(),
@@ -73,4 +78,14 @@ pub async fn run(settings: &NotifierSettings) -> Result<(), String> {
     ops_stop.cancel();
     let _ = serving.await;
     Ok(())
+}
+
+/// Returns the source of a consumer.
+fn source(address: &Arc<Address>, consumer: &'static str, store: &Store) -> Box<dyn Source> {
+    let (address, store) = (address.clone(), store.clone());
+    match address.protocol {
+        Protocol::Nats => Box::new(NatsSource::new(address, consumer)),
+        Protocol::Amqp(_) => Box::new(RabbitMqSource::new(address, consumer)),
+        Protocol::Kafka(_) => Box::new(KafkaSource::new(address, consumer, store)),
+    }
 }

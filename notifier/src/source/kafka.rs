@@ -20,6 +20,8 @@ use tokio::time::Instant;
 
 /// Kinds of aggregates that consumers act on, each with a topic.
 const TOPICS: [&str; 2] = ["order", "event"];
+/// Wait for messages while there are some elsewhere. Without any wait some servers answer nothing.
+const BUSY: Duration = Duration::from_millis(50);
 /// Time after which partitions that were added are noticed.
 const LIST_AGAIN: Duration = Duration::from_secs(300);
 /// Largest size of what is read of a partition at a time, in bytes.
@@ -32,8 +34,7 @@ pub struct KafkaSource {
     store: Store,
     partitions: Vec<Partition>,
     opened_at: Instant,
-    /// Whether the last batch had messages: the next is not waited for in the partitions that have
-    /// none.
+    /// Whether the last batch had messages: the next is waited for but shortly.
     is_busy: bool,
     /// Position behind each message of the batch.
     batch: Vec<Position>,
@@ -49,7 +50,8 @@ struct Partition {
 }
 
 impl KafkaSource {
-    pub(super) fn new(address: Arc<Address>, consumer: &'static str, store: Store) -> KafkaSource {
+    /// Returns the source of a consumer, which connects with the first call.
+    pub fn new(address: Arc<Address>, consumer: &'static str, store: Store) -> KafkaSource {
         KafkaSource {
             address,
             consumer,
@@ -79,7 +81,7 @@ impl KafkaSource {
         self.open().await?;
         let deadline = Deadline::within(IDLE + ANSWER, "Kafka");
         let wait = match self.is_busy {
-            true => Duration::ZERO,
+            true => BUSY,
             false => IDLE,
         };
         let reading = self.partitions.iter_mut();

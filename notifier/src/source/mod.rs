@@ -5,11 +5,9 @@ pub mod nats;
 pub mod rabbitmq;
 
 use crate::event::Delivery;
-use crate::store::Store;
 use async_trait::async_trait;
-use brokers::{Address, Failure, Protocol};
+use brokers::Failure;
 use shared::time::Time;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Largest number of messages in a batch.
@@ -50,14 +48,4 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Why that is not done.
     async fn replay(&mut self, from: Time) -> Result<(), Failure>;
-}
-
-/// Returns the source of a consumer.
-pub fn open(address: &Arc<Address>, consumer: &'static str, store: &Store) -> Box<dyn Source> {
-    let (address, store) = (address.clone(), store.clone());
-    match address.protocol {
-        Protocol::Nats => Box::new(nats::NatsSource::new(address, consumer)),
-        Protocol::Amqp(_) => Box::new(rabbitmq::RabbitMqSource::new(address, consumer)),
-        Protocol::Kafka(_) => Box::new(kafka::KafkaSource::new(address, consumer, store)),
-    }
 }

@@ -32,7 +32,8 @@ struct NatsSession {
 }
 
 impl NatsSource {
-    pub(super) fn new(address: Arc<Address>, consumer: &str) -> NatsSource {
+    /// Returns the source of a consumer, which connects with the first call.
+    pub fn new(address: Arc<Address>, consumer: &str) -> NatsSource {
         NatsSource {
             name: format!("{}-{consumer}", address.prefix.replace('.', "_")),
             address,

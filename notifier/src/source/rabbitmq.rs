@@ -39,7 +39,8 @@ struct RabbitMqSession {
 }
 
 impl RabbitMqSource {
-    pub(super) fn new(address: Arc<Address>, consumer: &str) -> RabbitMqSource {
+    /// Returns the source of a consumer, which connects with the first call.
+    pub fn new(address: Arc<Address>, consumer: &str) -> RabbitMqSource {
         RabbitMqSource {
             queue: format!("{}-{consumer}", address.prefix),
             address,

@@ -7,6 +7,8 @@ mod stand_ins;
 
 use crate::events::sale::{metric, readyz};
 use crate::site::{KEY, Node};
+use client::Client;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use testkit::free_port;
@@ -88,4 +90,22 @@ fn command(notifier: &Node, arguments: &[&str]) -> String {
     let output = notifier.run(arguments);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Checks that the metrics of the notifier are in the table of the documents, and no others are.
+async fn metrics_are_documented(notifier: &Node) {
+    let operations = notifier.setting("FAIRLINE_OPS_LISTEN");
+    let operations = Client::new(&format!("http://{operations}"));
+    let answer = operations.raw(hyper::Method::GET, "/metrics", &[], Vec::new());
+    let text = String::from_utf8_lossy(answer.await.unwrap().body()).into_owned();
+    let own = |name: &str| name.starts_with("fairline_notifier_");
+    let shown = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let shown = shown.filter_map(|line| line.split(' ').next());
+    let shown: BTreeSet<&str> = shown.filter(|name| own(name)).collect();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let table = std::fs::read_to_string(file).unwrap();
+    let listed = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed = listed.filter_map(|line| line.split('`').next());
+    let listed: BTreeSet<&str> = listed.filter(|name| own(name)).collect();
+    assert_eq!(shown, listed);
 }

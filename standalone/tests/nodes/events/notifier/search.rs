@@ -2,11 +2,12 @@
 
 use super::stand_ins::Engine;
 use super::{command, search, start, until, until_metric};
+use crate::events::inbox::{Inbox, TOPICS};
 use crate::events::sale::{self, open};
 use crate::site::{KEY, Node};
 use hyper::Method;
 use serde_json::{Value, json};
-use testkit::{Nats, RabbitMq};
+use testkit::{Kafka, Nats, RabbitMq};
 
 const DEAD_LETTERS: &str = "fairline_notifier_dead_letters{consumer=\"search\"}";
 
@@ -98,6 +99,25 @@ async fn documents_follow_the_events_and_none_is_put_over_a_newer_one() {
         engine.document("draft").is_none()
     })
     .await;
+}
+
+#[tokio::test]
+async fn kafka_repeats_events_from_a_time_on() {
+    let (server, folder) = (Kafka::start(), tempfile::tempdir().unwrap());
+    let events = Inbox::kafka(&server, &TOPICS).await.url();
+    let (engine, url) = Engine::start().await;
+    let sale = sale::start(folder.path(), &events);
+    let notifier = start(folder.path(), &sale, &events, &search(&url));
+    open(&sale).await;
+    let document = || engine.document("night");
+    until("the document", &notifier, || document().is_some()).await;
+    engine.wipe();
+    let from = "2026-01-01T00:00:00Z";
+    command(
+        &notifier,
+        &["replay", "--consumer", "search", "--from", from],
+    );
+    until("the document again", &notifier, || document().is_some()).await;
 }
 
 #[tokio::test]
