@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Fairline in a container: fairline, waiting-room and checkout, the certificates and the time zones;
+# Fairline in a container: fairline, waiting-room, checkout and notifier, the certificates and the time zones;
 # no shell, no package manager, not root. docker build -t fairline . && docker run -p 8080:8080 -v
 # fairline:/data -e FAIRLINE_PUBLIC_URL=http://127.0.0.1:8080 fairline
 
@@ -11,8 +11,8 @@ ARG FAIRLINE_COMMIT=unknown
 # The builder keeps compiled crates, so that the next build compiles only what changed.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/source/target,sharing=locked \
-    cargo build --locked --profile dist -p standalone -p waiting-room -p checkout \
-    && install -D --strip -t /programs target/dist/fairline target/dist/waiting-room target/dist/checkout \
+    cargo build --locked --profile dist -p standalone -p waiting-room -p checkout -p notifier \
+    && install -D --strip -t /programs target/dist/fairline target/dist/waiting-room target/dist/checkout target/dist/notifier \
     && container/crates /programs
 
 # Everything of the last stage, gathered where there is a shell. The programs need glibc and libgcc,

@@ -57,6 +57,7 @@ export const reasons = {
   not_refunded: "The provider does not refund this payment.",
   cancelled: "The provider says that this payment was cancelled, although the money was taken.",
   refunded_elsewhere: "A part was refunded at the provider itself. For which seats, only you can say.",
+  disputed: "The cardholder disputes this payment at the bank. Its tickets are valid until you make them void.",
   unclear: "The provider says something about this payment that cannot be.",
 };
 
@@ -64,13 +65,15 @@ export const reasons = {
 function settlement(review, how) {
   const amount = money(review.amount);
   const taken = review.state === "captured";
+  const stays = ["refunded_elsewhere", "disputed"].includes(review.reason);
   /** @type {Record<string, [string, string]>} */
   const all = {
     ask_again: ["Ask the provider again", ""],
     keep: [
-      review.reason === "refunded_elsewhere" ? "All tickets stay valid" : "Keep the money",
-      "Keep the money? The tickets that the order has are valid.",
+      stays ? "All tickets stay valid" : "Keep the money",
+      stays ? "" : "Keep the money? The tickets that the order has are valid.",
     ],
+    take_back_seats: ["Void all tickets", "Void all tickets of this order? Its seats go back on sale."],
     give_back: taken
       ? ["Give the money back", `Give ${amount} back? The seats go back on sale.`]
       : ["Cancel the order", `Cancel the payment of ${amount}? The seats go back on sale.`],
@@ -79,7 +82,8 @@ function settlement(review, how) {
 }
 
 /** Settlements of one click; others need the order's page. @param {any} review */
-const simple = (review) => review.settlements.filter((/** @type {string} */ how) => how !== "take_back_seats");
+const simple = (review) =>
+  review.settlements.filter((/** @type {string} */ how) => how !== "take_back_seats" || review.reason === "disputed");
 
 /** @param {any} review */
 const reviewUrl = (review) => `${api}/events/${review.event}/orders/${review.order}/payments/${review.payment}`;
@@ -287,6 +291,7 @@ function paymentCard(payment, chosen, settled) {
     `Attempt ${payment.attempt} · ${payment.provider}`,
     `${money(payment.captured)} of ${money(payment.amount)} taken`,
     ...(payment.refunded.amount ? [`${money(payment.refunded)} given back`] : []),
+    ...(payment.charged_back.amount ? [`${money(payment.charged_back)} charged back`] : []),
   ];
   const told = (/** @type {any} */ step, /** @type {number} */ at) =>
     step.state === "captured" && !step.note && payment.history[at - 1]?.state === "refunding"
@@ -303,6 +308,16 @@ function paymentCard(payment, chosen, settled) {
   const parts = payment.refunds.map((/** @type {any} */ part) =>
     make("li", {}, `${money(part.amount)} ${part.done ? "given back" : "on its way back"} for ${refundedFor(part)}`),
   );
+  const disputes = payment.disputes.map((/** @type {any} */ one) => {
+    const until =
+      one.due_at && one.state === "open" ? `, evidence until ${new Date(one.due_at).toLocaleString(locale)}` : "";
+    return make(
+      "li",
+      {},
+      `${money(one.amount)}, ${one.reason.replaceAll("_", " ")}: ${one.state}${until} `,
+      make("code", {}, one.id),
+    );
+  });
   // The refund of what was left of the order names no seats, and is not among the others.
   const back = payment.refunds.reduce(
     (/** @type {number} */ sum, /** @type {any} */ one) => sum + one.amount.amount,
@@ -323,6 +338,7 @@ function paymentCard(payment, chosen, settled) {
       : []),
     ...(payment.review ? reviewBox(payment.review, chosen, settled) : []),
     ...(parts.length ? [make("h3", {}, "Refunds"), make("ul", {}, ...parts)] : []),
+    ...(disputes.length ? [make("h3", {}, "Disputes"), make("ul", {}, ...disputes)] : []),
     ...(steps.length ? [make("h3", {}, "History"), make("ol", { className: "history" }, ...steps)] : []),
   );
 }

@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -15,8 +16,8 @@ VENV = TARGET / "deployment-venv"
 NPM = TARGET / "deployment-npm"
 OVERLAYS = ("small", "large")
 # The large overlay with a component that it leaves out.
-WITH_CDN = "large with cdn"
-RENDERINGS = (*OVERLAYS, WITH_CDN)
+WITH_CDN, WITH_NOTIFIER = "large with cdn", "large with notifier"
+RENDERINGS = (*OVERLAYS, WITH_CDN, WITH_NOTIFIER)
 
 
 def run(*command, **options):
@@ -34,14 +35,16 @@ def run(*command, **options):
 @functools.cache
 def rendered(overlay):
     """The documents of an overlay, as `kubectl apply -k` would send them."""
-    if overlay != WITH_CDN:
+    if overlay in OVERLAYS:
         return kustomize(ROOT / "k8s/overlays" / overlay)
+    # As the guide says: its line in the overlay.
+    component = overlay.rpartition(" ")[2]
     with tempfile.TemporaryDirectory(dir=TARGET) as folder:
-        parts = {"resources": ["overlays/large"], "components": ["components/cdn"]}
-        k8s = os.path.relpath(ROOT / "k8s", folder)
-        lists = {key: [f"{k8s}/{path}" for path in paths] for key, paths in parts.items()}
-        pathlib.Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(lists))
-        return kustomize(folder)
+        shutil.copytree(ROOT / "k8s", folder, dirs_exist_ok=True)
+        path = pathlib.Path(folder, "overlays/large/kustomization.yaml")
+        line = f"components:\n  - ../../components/{component}\n"
+        path.write_text(path.read_text().replace("components:\n", line))
+        return kustomize(path.parent)
 
 
 def kustomize(folder):

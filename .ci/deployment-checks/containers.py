@@ -23,7 +23,7 @@ NGINX = next(
 )
 NETWORK = "10.89.0"
 LINKS = itertools.count()
-OURS = ("fairline", "waiting-room", "checkout")
+OURS = ("fairline", "waiting-room", "checkout", "notifier")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # As the image's start script does before it starts the server.

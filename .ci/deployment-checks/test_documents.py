@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 import topologies  # noqa: E402
 
 OPERATIONS = ROOT / "docs/operations.md"
-PROGRAMS = ("fairline", "waiting-room", "checkout")
+PROGRAMS = ("fairline", "waiting-room", "checkout", "notifier")
 
 
 def settings(program, environment=None):
@@ -54,7 +54,7 @@ class Settings(unittest.TestCase):
         for program in PROGRAMS:
             for variable in settings(program):
                 # The name of a file is no secret.
-                if re.search("(?<!TLS_)KEY|SECRET|_LINE$|INVENTORY|EVENTS$|_HEADERS?$", variable):
+                if re.search("(?<!TLS_)KEY|SECRET|_LINE$|INVENTORY|EVENTS$|TOKEN|AUTHORIZATION|_HEADERS?$", variable):
                     words = [BINARIES / program, "--help"]
                     shown = subprocess.run(words, capture_output=True, env={variable: secret})
                     self.assertNotIn(secret.encode(), shown.stdout + shown.stderr, variable)
@@ -63,7 +63,7 @@ class Settings(unittest.TestCase):
 class LogLines(unittest.TestCase):
     def test_the_tables_have_the_lines_that_the_source_writes_with_their_fields_and_no_others(self):
         written = set()
-        for folder in ("shared", "waiting-room", "checkout", "standalone"):
+        for folder in ("shared", "waiting-room", "checkout", "standalone", "brokers", "notifier"):
             for source in (ROOT / folder / "src").rglob("*.rs"):
                 written |= set(lines_of(source.read_text()))
         self.assertGreater(len(written), 50)

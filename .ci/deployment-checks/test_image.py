@@ -17,7 +17,7 @@ from processes import Names, Processes, buy, call, free_port, organise, until
 from test_site import start_redis
 
 KEY = "image-organiser-key-0123456789"
-PROGRAMS = ("fairline", "waiting-room", "checkout")
+PROGRAMS = ("fairline", "waiting-room", "checkout", "notifier")
 USER = 65532
 # A namespace of mounts of its own: the root read-only, a folder at /data, the image's user.
 RUN = """mount --bind $0 $0 && mount -o remount,bind,ro $0 && mount --bind $1 $0/data &&
@@ -167,7 +167,7 @@ class Image(unittest.TestCase):
         self.assertIsNone(JsonStrictValidator(SchemaVersion.V1_6).validate_str(text))
         bill = json.loads(text)
         parts = {part["name"]: part for part in bill["components"]}
-        self.assertLessEqual({"fairline", "waiting-room", "checkout", "tokio", "libc6"}, set(parts))
+        self.assertLessEqual({"fairline", "waiting-room", "checkout", "notifier", "tokio", "libc6"}, set(parts))
         # Only in tests, only while building, not ours.
         self.assertFalse({"proptest", "cc", "wasm-bindgen", "sqlx-mysql"} & set(parts))
         references = {part["bom-ref"] for part in bill["components"]}
@@ -177,7 +177,7 @@ class Image(unittest.TestCase):
         for part in bill["components"]:
             with self.subTest(part=part["bom-ref"]):
                 if part["purl"].startswith("pkg:cargo/") and part["type"] == "library":
-                    is_ours = part["name"] in ("shared", "client")
+                    is_ours = part["name"] in ("shared", "client", "brokers")
                     self.assertEqual("hashes" in part, not is_ours)
                     expression = part["licenses"][0]["expression"]
                     self.assertEqual(licensing.validate(expression).errors, [])

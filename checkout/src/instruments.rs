@@ -46,6 +46,25 @@ pub(crate) fn webhooks(outcome: &'static str) -> Counter {
     WEBHOOKS.get_or_create_owned(&WebhookLabels { outcome })
 }
 
+/// Disputes of payments by state. Each count begins at 0, not with its first dispute.
+pub(crate) static DISPUTES: LazyLock<Family<DisputeLabels, Counter>> = LazyLock::new(|| {
+    let family = Family::<DisputeLabels, Counter>::default();
+    for state in ["open", "won", "lost", "closed"] {
+        drop(family.get_or_create_owned(&DisputeLabels { state }));
+    }
+    family
+});
+
+/// Returns the counter of disputes that came to this state.
+pub(crate) fn disputes(state: &'static str) -> Counter {
+    DISPUTES.get_or_create_owned(&DisputeLabels { state })
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct DisputeLabels {
+    state: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct WebhookLabels {
     outcome: &'static str,

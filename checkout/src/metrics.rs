@@ -3,7 +3,7 @@
 use crate::analytics;
 use crate::app::Shop;
 use crate::instruments::{
-    ORDER_SECONDS, ORDERS_CONFIRMED, PAYMENT_STEPS, PAYMENTS, POOL_BUSY, POOL_MAX,
+    DISPUTES, ORDER_SECONDS, ORDERS_CONFIRMED, PAYMENT_STEPS, PAYMENTS, POOL_BUSY, POOL_MAX,
     POOL_WAIT_SECONDS, PROVIDER_SECONDS, WEBHOOKS,
 };
 use crate::inventory::SeatMap;
@@ -49,6 +49,11 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
         "Webhooks of the payment provider by outcome: done, repeated, parked (the payment is not known), ignored, refused \
          (the signature is bad), unavailable (to be sent again)",
         WEBHOOKS.clone(),
+    );
+    registry.add(
+        "fairline_payment_disputes_total",
+        "Disputes of payments, such as chargebacks, by the state that they came to: open, won, lost, closed",
+        DISPUTES.clone(),
     );
     registry.add(
         "fairline_pool_connections_busy",

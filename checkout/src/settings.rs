@@ -99,10 +99,10 @@ impl SeatsArgs {
     }
 
     /// Returns the address of the message broker, if one is set.
-    fn broker(&self) -> Result<Option<relay::Address>, String> {
+    fn broker(&self) -> Result<Option<brokers::Address>, String> {
         // Some tools set variables that have no value to an empty one.
         let url = self.events.as_deref().filter(|url| !url.is_empty());
-        url.map(relay::Address::parse).transpose()
+        url.map(brokers::Address::parse).transpose()
     }
 
     fn fonts(&self) -> Result<Fonts, String> {

@@ -32,6 +32,20 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// Reads a format by its name.
+    ///
+    /// # Errors
+    /// The end of a sentence for the operator.
+    pub fn parse(text: &str) -> Result<LogFormat, String> {
+        match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            other => Err(format!("'{other}' is neither text nor json")),
+        }
+    }
+}
+
 /// Starts logging to standard error. `level` is a filter such as `info` or
 /// `waiting_room=debug,info`.
 ///

@@ -17,10 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// answer came; 2: the settings are wrong.
 pub async fn ask(probe: Probe, common: &Common) -> ExitCode {
     let mut mistakes = Mistakes::default();
-    let listener = reachable(common.ops_listener(&mut mistakes));
-    if let Err(mistakes) = mistakes.into_result() {
-        return exit("probe", Err(mistakes));
+    let listener = common.ops_listener(&mut mistakes);
+    match mistakes.into_result() {
+        Ok(()) => ask_at(probe, listener).await,
+        Err(mistakes) => exit("probe", Err(mistakes)),
     }
+}
+
+/// As `ask`, of the process with this operations listener.
+pub async fn ask_at(probe: Probe, listener: SocketAddr) -> ExitCode {
+    let listener = reachable(listener);
     let process = RemoteService::new("process", &format!("http://{listener}"), PATIENCE);
     let path = match probe {
         Probe::Livez => "/livez",

@@ -10,6 +10,7 @@ mod command;
 mod commands;
 mod desk;
 mod desk_visit;
+mod dispute;
 mod door;
 mod door_ticket;
 mod engine;

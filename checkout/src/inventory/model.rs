@@ -1,5 +1,6 @@
 //! Domain types of the checkout: sessions, holds, orders, payments, tickets and refusals.
 
+pub use super::dispute::{DisputeDetails, DisputeReport, DisputeState};
 pub use super::layout::Place;
 pub use super::money::{Currency, Money};
 pub use super::payment::*;

@@ -84,8 +84,12 @@ pub struct PaymentDetails {
     pub captured: Money,
     /// Amount given back.
     pub refunded: Money,
+    /// Amount that went back for disputes that were lost.
+    pub charged_back: Money,
     /// Refunds of a part.
     pub refunds: Vec<PartRefund>,
+    /// Its disputes, such as chargebacks.
+    pub disputes: Vec<DisputeDetails>,
     /// Why it needs a look, and what may be done; null if it needs none.
     pub review: Option<PaymentReview>,
     /// Note with which it was settled outside of its provider.
@@ -147,7 +151,8 @@ impl OrderDetails {
                 .map(|payment| details(event_state, row, payment))
                 .collect(),
             refundable: Money {
-                amount: (latest.captured() - latest.refunded - event_state.kept(&row.lines)).max(0),
+                amount: (latest.captured().min(latest.left()) - event_state.kept(&row.lines))
+                    .max(0),
                 currency: row.total.currency,
             },
         }
@@ -200,6 +205,11 @@ fn details(event_state: &EventState, order: &OrderRow, row: &PaymentRow) -> Paym
         state: entry.state,
         note: entry.note.clone(),
     });
+    let disputes = row.disputes.iter().map(|dispute| DisputeDetails {
+        report: dispute.report.clone(),
+        since: dispute.since,
+        taken_back: money(dispute.taken_back),
+    });
     PaymentDetails {
         id: row.id.clone(),
         attempt: row.attempt,
@@ -209,7 +219,9 @@ fn details(event_state: &EventState, order: &OrderRow, row: &PaymentRow) -> Paym
         amount: row.amount,
         captured: money(row.captured()),
         refunded: money(row.refunded),
+        charged_back: money(row.charged_back()),
         refunds: refunds.collect(),
+        disputes: disputes.collect(),
         review: review(event_state, order, row),
         outside: row.outside.clone(),
         history: history.collect(),

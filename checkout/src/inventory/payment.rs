@@ -1,5 +1,6 @@
 //! Payments as the inventory, their providers and the page see them.
 
+use super::dispute::DisputeReport;
 use super::money::Money;
 use super::payment_state::PaymentState;
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,8 @@ pub struct BookedPayment {
     pub refunded: i64,
     /// Note with which it was settled outside of the provider.
     pub outside: Option<String>,
+    /// Its disputes.
+    pub disputes: Vec<DisputeReport>,
 }
 
 /// A webhook that was received.
@@ -150,6 +153,8 @@ pub struct InboxEvent {
     pub reference: String,
     /// Whether it waits, as its payment is not known.
     pub is_parked: bool,
+    /// JSON text of what it says beyond the state of the payment, kept while it waits.
+    pub claim: Option<String>,
 }
 
 /// Decision of a payment provider about a payment.

@@ -24,6 +24,8 @@ pub enum ReviewReason {
     Cancelled,
     /// A part was refunded at the provider itself, and for which seats is not known.
     RefundedElsewhere,
+    /// It is disputed at the bank, or was charged back.
+    Disputed,
     /// The provider says something else that cannot be.
     Unclear,
 }
@@ -72,7 +74,8 @@ pub enum Settlement {
     Keep,
     /// The money goes back, or the payment is cancelled; the seats are free then.
     GiveBack,
-    /// The money that was refunded was that of seats, which are named: they are free then.
+    /// The money that was refunded was that of seats, which are named: they are free then. Of a payment
+    /// that is disputed, all seats if none are named.
     TakeBackSeats,
 }
 

@@ -1,5 +1,6 @@
 //! The stored record of a payment, and of refunds of a part of it.
 
+use super::dispute::DisputeRow;
 use super::model::{Money, PaymentRef, PaymentView, ProviderId, RefundRef};
 use super::payment_review::Review;
 use super::payment_state::PaymentState;
@@ -35,6 +36,8 @@ pub(super) struct PaymentRow {
     pub(super) outside: Option<String>,
     /// Its states, in order; empty for a payment of an earlier version.
     pub(super) history: Vec<HistoryEntry>,
+    /// Its disputes, in the order in which they were heard of.
+    pub(super) disputes: Vec<DisputeRow>,
     /// Time at which the reconciler asks the provider next; otherwise it follows from the state.
     pub(super) next_at: Option<Time>,
 }
@@ -126,7 +129,7 @@ impl PaymentRow {
             },
             None => RefundRef {
                 id: format!("{}_rest", self.id),
-                amount: self.amount.amount - self.refunded,
+                amount: self.left(),
             },
         })
     }
@@ -179,5 +182,21 @@ impl PaymentRow {
         self.refunds
             .iter()
             .flat_map(|refund| refund.seats.iter().copied())
+    }
+
+    /// Returns the money that went back for disputes that were lost, in minor units.
+    pub(super) fn charged_back(&self) -> i64 {
+        self.disputes.iter().map(DisputeRow::charged_back).sum()
+    }
+
+    /// Returns the money that is left of what was paid, in minor units; never below 0.
+    pub(super) fn left(&self) -> i64 {
+        (self.amount.amount - self.refunded - self.charged_back()).max(0)
+    }
+
+    /// Returns the newest dispute that an organiser has to look at: open or lost.
+    pub(super) fn pressing_dispute(&self) -> Option<&DisputeRow> {
+        let mut newest = self.disputes.iter().rev();
+        newest.find(|dispute| dispute.is_pressing())
     }
 }

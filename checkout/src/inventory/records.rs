@@ -2,6 +2,7 @@
 //! changes made by a request.
 
 use super::charges::{Lines, seat_total};
+use super::dispute::DisputeRow;
 use super::invoices::NewInvoice;
 use super::model::{Buyer, HoldState, Money, SeatPrice, SeatState};
 use super::outbox::OutboxEntry;
@@ -361,6 +362,8 @@ pub(super) struct PaymentChange {
     pub(super) revision: i32,
     /// Value of `refunded` before the change.
     pub(super) refunded: i64,
+    /// The disputes before the change.
+    pub(super) disputes: Vec<DisputeRow>,
     /// The payment after the change.
     pub(super) to: PaymentRow,
     /// Invoice or credit note that is issued with it.

@@ -102,6 +102,18 @@ impl Inventory {
             .await
     }
 
+    /// Records a dispute of a payment as its provider tells it. Returns whether anything is new.
+    pub async fn disputed(
+        &self,
+        payment: &PaymentRef,
+        report: DisputeReport,
+    ) -> Result<bool, Refused> {
+        let payment = payment.clone();
+        let subject = Subject::fresh(&payment.event, Target::Order(payment.order.clone()));
+        self.decide(subject, move |work| work.disputed(&payment, &report))
+            .await
+    }
+
     /// Records what was refunded at the provider itself, of which `theirs` is the sum that it has
     /// given back, in minor units. Returns what is new of it; `None` if that is to be asked again, as
     /// a refund of ours is under way.

@@ -1,7 +1,7 @@
 //! The mail server that `FAIRLINE_SMTP` names. With TLS its name and its certificate are checked;
 //! there is no mode without checks.
 
-use crate::relay::percent_decoded;
+use brokers::percent_decoded;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
 use shared::tls_client::read_pem_file;

@@ -1,8 +1,10 @@
 //! `reconcile`: compares the payments in the books with the provider's list, to the cent.
 
-use super::provider::{Answer, Listed, Provider, Reservation};
+use super::provider::{Answer, Listed, ListedDispute, Provider, Reservation};
 use super::providers::Providers;
-use crate::inventory::{BookedPayment, Inventory, PaymentState, Verdict};
+use crate::inventory::{
+    BookedPayment, DisputeReport, Inventory, PaymentState, ProviderId, Verdict,
+};
 use shared::log;
 use shared::time::Time;
 use std::collections::HashMap;
@@ -94,6 +96,8 @@ async fn compare(
         let listed = known(provider.list(from, to).await)?;
         compared.payments += listed.len();
         compare_with(provider, &listed, &booked, &mut compared).await?;
+        let disputes = known(provider.disputes(from).await)?;
+        compare_disputes(provider.id(), &disputes, &booked, &mut compared.differences);
     }
     Ok(compared)
 }
@@ -152,6 +156,36 @@ async fn compare_with(
         }
     }
     Ok(())
+}
+
+/// Compares a provider's disputes with those of its payments in the books.
+fn compare_disputes(
+    provider: ProviderId,
+    listed: &[ListedDispute],
+    booked: &[BookedPayment],
+    differences: &mut Vec<String>,
+) {
+    for ListedDispute { reference, report } in listed {
+        let is_its = |booked: &&BookedPayment| {
+            let payment = &booked.payment;
+            payment.provider == provider && payment.reference.as_ref() == Some(reference)
+        };
+        let Some(ours) = booked.iter().find(is_its) else {
+            continue;
+        };
+        let known = ours.disputes.iter().find(|known| known.id == report.id);
+        let told = |report: &DisputeReport| (report.state, report.amount);
+        if ours.outside.is_none() && known.map(told) != Some(told(report)) {
+            let state = |report: &DisputeReport| report.state.as_str();
+            let why = format!(
+                "its dispute {} is {} at the provider, and {} in the books",
+                report.id,
+                state(report),
+                known.map_or("not", state)
+            );
+            differences.push(line(&ours.payment.id, &why));
+        }
+    }
 }
 
 /// Returns whether a payment in the list has money that does not go back by itself.

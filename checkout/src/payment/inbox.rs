@@ -1,9 +1,10 @@
 //! Webhooks that were received: each acts once, in any order.
 
-use super::provider::{Answer, Notice};
+use super::provider::{Answer, Claim, Notice, PaymentReport, Provider};
 use crate::app::Shop;
+use crate::instruments::disputes;
 use crate::inventory::{InboxEvent, Money, PaymentRef, ProviderId, Refused};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::group_commit::Unavailable;
 
@@ -38,6 +39,7 @@ impl Shop {
             id: notice.id,
             reference: notice.reference,
             is_parked: received == Received::Parked,
+            claim: notice.claim.stored(),
         };
         self.inventory.receive(event).await?;
         Ok(received)
@@ -55,7 +57,7 @@ impl Shop {
                 provider: provider_of(&event.reference),
                 reference: event.reference.clone(),
                 told: None,
-                complaint: None,
+                claim: Claim::read(event.claim.as_deref()),
             };
             match self.act_on(&notice).await {
                 Ok(Received::Parked) | Err(_) => {}
@@ -87,11 +89,18 @@ impl Shop {
             }
             Err(other) => return Err(other),
         };
-        if let Some(why) = &notice.complaint {
+        if let Some(why) = &notice.claim.complaint {
             self.review(&payment, why.clone()).await?;
             return Ok(Received::Done);
         }
-        let report = Answer::Known(told.report);
+        if let Some(dispute) = &notice.claim.dispute {
+            return self.hear_of_dispute(provider, &payment, dispute).await;
+        }
+        let report = PaymentReport {
+            amount: notice.claim.amount.or(told.report.amount),
+            ..told.report
+        };
+        let report = Answer::Known(report);
         if let Some(next) = self.take(provider, &payment, report).await? {
             self.drive(next).await;
         }
@@ -107,17 +116,56 @@ impl Shop {
         Ok(Received::Done)
     }
 
+    /// Asks the provider how a dispute is, and records what is new of it.
+    async fn hear_of_dispute(
+        &self,
+        provider: &dyn Provider,
+        payment: &PaymentRef,
+        id: &str,
+    ) -> Result<Received, Refused> {
+        let report = match provider.dispute(id).await {
+            Answer::Known(report) => report,
+            Answer::Refused(why) => {
+                let why = format!("it is disputed, and the provider does not tell how: {why}");
+                self.review(payment, why).await?;
+                return Ok(Received::Done);
+            }
+            Answer::Unknown => return Err(Unavailable.into()),
+        };
+        if !self.inventory.disputed(payment, report.clone()).await? {
+            return Ok(Received::Done);
+        }
+        tracing::warn!(
+            order = payment.order,
+            payment = payment.id,
+            dispute = report.id,
+            state = report.state.as_str(),
+            "a payment is disputed"
+        );
+        disputes(report.state.as_str()).inc();
+        self.record_by_provider(payment, "payment.disputed", json!({"dispute": report}))
+            .await;
+        Ok(Received::Done)
+    }
+
     /// Records in the audit log what was refunded at the provider itself, as done by the provider.
     async fn record_elsewhere(&self, payment: &PaymentRef, amount: i64) {
         let currency = payment.amount.currency;
+        let to = json!({"amount": Money { amount, currency }});
+        self.record_by_provider(payment, "payment.refunded-elsewhere", to)
+            .await;
+    }
+
+    /// Records in the audit log what became of a payment, as done by its provider.
+    async fn record_by_provider(&self, payment: &PaymentRef, action: &str, to: Value) {
         let entry = Entry {
             at: self.inventory.now(),
             by: payment.provider.as_str().to_owned(),
-            action: "payment.refunded-elsewhere".to_owned(),
+            action: action.to_owned(),
             event: payment.event.as_str().to_owned(),
             address: None,
             from: json!({"order": payment.order, "payment": payment.id}),
-            to: json!({"amount": Money { amount, currency }}),
+            to,
         };
         self.site.audit.record(entry).await;
     }

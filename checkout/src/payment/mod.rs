@@ -34,7 +34,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use compare::{ReconcileArgs, reconcile};
-pub use provider::{Answer, Listed, PaymentReport, Provider, Reservation, Told};
+pub use provider::{Answer, Listed, ListedDispute, PaymentReport, Provider, Reservation, Told};
 pub use providers::{PaymentArgs, Providers};
 pub use razorpay::RazorpayArgs;
 use steps::count;

@@ -1,8 +1,9 @@
 //! The contract of a payment provider.
 
-use crate::inventory::{Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
+use crate::inventory::{DisputeReport, Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use async_trait::async_trait;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use shared::time::Time;
 
 /// Outcome of a request to a provider.
@@ -19,8 +20,13 @@ pub enum Answer<T> {
 impl<T> Answer<T> {
     /// Applies a function to a known answer.
     pub(crate) fn map<U>(self, then: impl FnOnce(T) -> U) -> Answer<U> {
+        self.and_then(|value| Answer::Known(then(value)))
+    }
+
+    /// Applies a function that may refuse a known answer.
+    pub(super) fn and_then<U>(self, then: impl FnOnce(T) -> Answer<U>) -> Answer<U> {
         match self {
-            Answer::Known(value) => Answer::Known(then(value)),
+            Answer::Known(value) => then(value),
             Answer::Refused(why) => Answer::Refused(why),
             Answer::Unknown => Answer::Unknown,
         }
@@ -58,8 +64,39 @@ pub(crate) struct Notice {
     pub(crate) reference: String,
     /// State of the payment, if the webhook may be believed without asking.
     pub(crate) told: Option<Told>,
-    /// Why a person has to look at the payment, if that is what it says.
+    /// What it says beyond that state.
+    pub(crate) claim: Claim,
+}
+
+/// What a webhook says of its payment that the provider may not say again when it is asked. It is
+/// kept while the webhook is parked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    /// Why a person has to look at the payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) complaint: Option<String>,
+    /// Amount of the payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) amount: Option<Money>,
+    /// The provider's id of the dispute that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dispute: Option<String>,
+}
+
+impl Claim {
+    /// Returns it as it is stored with a parked webhook; `None` if it says nothing.
+    pub(super) fn stored(&self) -> Option<String> {
+        (*self != Claim::default()).then(|| json!(self).to_string())
+    }
+
+    /// Reads a stored one.
+    pub(super) fn read(stored: Option<&str>) -> Claim {
+        let read = stored.map(serde_json::from_str).transpose();
+        let read = read.inspect_err(|error| {
+            tracing::error!(%error, "what a parked webhook said cannot be read");
+        });
+        read.ok().flatten().unwrap_or_default()
+    }
 }
 
 /// Returns the complaint of a refund, in minor units, that failed at its provider later.
@@ -81,6 +118,15 @@ pub struct Listed {
     pub refunded: i64,
     /// Money that was not taken.
     pub reservation: Reservation,
+}
+
+/// A dispute in a provider's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedDispute {
+    /// The provider's own id of its payment.
+    pub reference: String,
+    /// The dispute.
+    pub report: DisputeReport,
 }
 
 /// Money of a fan that is reserved at a provider and was not taken.
@@ -137,6 +183,12 @@ pub trait Provider: Send + Sync {
 
     /// Gives money back.
     async fn refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<()>;
+
+    /// Returns a dispute by the provider's own id.
+    async fn dispute(&self, id: &str) -> Answer<DisputeReport>;
+
+    /// Returns the disputes that began at this instant or later.
+    async fn disputes(&self, from: Time) -> Answer<Vec<ListedDispute>>;
 
     /// Returns the payments that the provider has heard of in this period, from the first instant
     /// to before the last.

@@ -1,7 +1,7 @@
 //! The simulated provider: the card's number decides the outcome of a payment.
 
-use super::provider::{Answer, Listed, PaymentReport, Provider, Told};
-use crate::inventory::{Offer, PaymentRef, ProviderId, RefundRef, Verdict};
+use super::provider::{Answer, Listed, ListedDispute, PaymentReport, Provider, Told};
+use crate::inventory::{DisputeReport, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use async_trait::async_trait;
 use shared::time::Time;
 
@@ -53,6 +53,14 @@ impl Provider for Simulated {
     async fn refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<()> {
         tracing::debug!(payment = payment.id, amount = refund.amount, "refunded");
         Answer::Known(())
+    }
+
+    async fn dispute(&self, _: &str) -> Answer<DisputeReport> {
+        Answer::Refused("simulated payments are not disputed".to_owned())
+    }
+
+    async fn disputes(&self, _: Time) -> Answer<Vec<ListedDispute>> {
+        Answer::Known(Vec::new())
     }
 
     async fn list(&self, _: Time, _: Time) -> Answer<Vec<Listed>> {

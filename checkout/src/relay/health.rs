@@ -1,10 +1,10 @@
 //! Health of the relay, for organisers: how far the message broker is behind, and its last refusal.
 
-use super::broker::{Failure, FailureKind};
 use super::round::CONSUMER;
 use crate::app::{App, Shop};
 use axum::Json;
 use axum::extract::State;
+use brokers::{Failure, FailureKind};
 use serde::Serialize;
 use shared::http::openapi::Refusals;
 use shared::http::problem::Problem;

@@ -1,6 +1,6 @@
 //! Counters of the relay, and its gauges of the outbox.
 
-use super::broker::FailureKind;
+use brokers::FailureKind;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

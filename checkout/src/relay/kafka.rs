@@ -1,32 +1,25 @@
 //! Kafka: a topic for each kind of aggregate, the aggregate as the key, all in-sync replicas
 //! (`acks=all`) before a message counts as sent. Topics are the operator's to make.
 
-use super::address::{Address, Login, Protocol, Sasl};
-use super::broker::{
-    Broker, CONNECT, Deadline, Failure, FailureKind, Outcome, PUBLISH, all_failed,
-};
+use super::broker::{Broker, Outcome, PUBLISH, all_failed};
 use super::message::{CONTENT_TYPE, Message};
 use super::partition::partition_of;
 use super::parts::{PublishPart, in_order, publish_in_parts};
 use crate::inventory::outbox::Aggregate;
 use async_trait::async_trait;
+use brokers::kafka::{self, failure, no_topic};
+use brokers::{Address, CONNECT, Deadline, Failure, FailureKind};
 use futures_util::future::join_all;
-use rskafka::BackoffConfig;
 use rskafka::chrono::DateTime;
+use rskafka::client::Client;
 use rskafka::client::error::{Error, ProtocolError};
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
-use rskafka::client::{Client, ClientBuilder, Credentials, SaslConfig};
 use rskafka::record::Record;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Time after which the client gives up, so that the reason is known before `CONNECT` is over.
-const GIVE_UP: Duration = Duration::from_secs(3);
 /// Largest size of a request to one partition, in bytes; brokers take 1 MiB unless told otherwise.
 const REQUEST_BYTES_MAX: usize = 500_000;
-/// Largest size of an answer, in bytes.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 pub(super) struct Kafka {
     address: Arc<Address>,
@@ -93,24 +86,7 @@ impl Broker for Kafka {
 
 impl KafkaSession {
     async fn open(address: &Address) -> Result<KafkaSession, Failure> {
-        let hosts = address.hosts.iter();
-        let hosts = hosts.map(|host| format!("{}:{}", host.name, host.port));
-        let mut builder = ClientBuilder::new(hosts.collect())
-            .client_id("fairline")
-            .max_message_size(ANSWER_BYTES_MAX)
-            .backoff_config(BackoffConfig {
-                init_backoff: Duration::from_millis(100),
-                max_backoff: Duration::from_secs(1),
-                base: 3.0,
-                deadline: Some(GIVE_UP),
-            });
-        if let Some(tls) = &address.tls {
-            builder = builder.tls_config(tls.clone());
-        }
-        if let Some(sasl) = sasl(address) {
-            builder = builder.sasl_config(sasl);
-        }
-        let client = builder.build().await.map_err(|error| failure(&error))?;
+        let client = kafka::connect(address).await?;
         let mut session = KafkaSession {
             client,
             prefix: address.prefix.clone(),
@@ -257,24 +233,6 @@ fn record(message: &Message) -> Record {
     }
 }
 
-fn sasl(address: &Address) -> Option<SaslConfig> {
-    let Protocol::Kafka(sasl) = address.protocol else {
-        return None;
-    };
-    let Login { user, password } = address.login.as_ref()?;
-    let credentials = Credentials::new(user.clone(), password.clone().unwrap_or_default());
-    Some(match sasl {
-        Sasl::Plain => SaslConfig::Plain(credentials),
-        Sasl::ScramSha256 => SaslConfig::ScramSha256(credentials),
-        Sasl::ScramSha512 => SaslConfig::ScramSha512(credentials),
-    })
-}
-
-fn no_topic(topic: &str) -> Failure {
-    let detail = format!("Kafka has no topic {topic}: create it");
-    Failure::new(FailureKind::Unroutable, detail)
-}
-
 /// Returns the failure of a request with so many records. Of several one may be too old for the
 /// topic; an old one alone waits until the operator lets the topic take it.
 fn refusal(error: &Error, records: usize) -> Failure {
@@ -290,42 +248,4 @@ fn refusal(error: &Error, records: usize) -> Failure {
         failure.kind = FailureKind::Rejected;
     }
     failure
-}
-
-fn failure(error: &Error) -> Failure {
-    let kind = match error {
-        Error::ServerError { protocol_error, .. } => kind_of(*protocol_error),
-        // The reason why no connection stands is known as text alone.
-        other if is_refusal(&other.to_string()) => FailureKind::Denied,
-        _ => FailureKind::Away,
-    };
-    Failure::new(kind, format!("Kafka: {error}"))
-}
-
-fn kind_of(error: ProtocolError) -> FailureKind {
-    use ProtocolError as P;
-    match error {
-        P::MessageTooLarge | P::RecordListTooLarge | P::InvalidRecord => FailureKind::Rejected,
-        // All of these are of one topic, and the others go on.
-        P::UnknownTopicOrPartition
-        | P::InvalidTopicException
-        | P::InvalidTimestamp
-        | P::TopicAuthorizationFailed => FailureKind::Unroutable,
-        P::ClusterAuthorizationFailed
-        | P::SaslAuthenticationFailed
-        | P::UnsupportedSaslMechanism => FailureKind::Denied,
-        _ => FailureKind::Away,
-    }
-}
-
-/// Returns whether connections failed because of the login or the certificate.
-fn is_refusal(text: &str) -> bool {
-    [
-        "Sasl handshake failed: API error",
-        "unsupported sasl",
-        "SaslAuthenticationFailed",
-    ]
-    .iter()
-    .any(|part| text.contains(part))
-        || text.contains("invalid peer certificate")
 }

@@ -7,8 +7,6 @@
 //! crash, or a lease that moved, repeats events, which is why consumers remove duplicates by id: a
 //! repeated event never comes before its predecessors were published once.
 
-mod address;
-mod amqp_stream;
 mod broker;
 #[cfg(test)]
 mod example;
@@ -23,14 +21,13 @@ mod rabbitmq;
 mod round;
 mod window;
 
-pub(crate) use address::{Address, percent_decoded};
 pub(crate) use health::{LastRefusal, routes};
 pub(crate) use instruments::register;
 
 use crate::app::Shop;
 use crate::outbox_backlog;
-use address::Protocol;
-use broker::{Broker, Failure, FailureKind};
+use broker::Broker;
+use brokers::{Address, Failure, FailureKind, Protocol};
 use instruments::{OLDEST_SECONDS, UNSENT};
 pub(crate) use round::CONSUMER;
 use round::{Relay, Round};

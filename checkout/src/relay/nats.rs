@@ -1,19 +1,18 @@
 //! NATS JetStream: a subject for each type of event, in a stream on disk; the id of the event as
 //! `Nats-Msg-Id`, by which the stream drops what it has had lately.
 
-use super::address::{Address, Host, Login};
-use super::broker::{
-    Broker, CONNECT, Deadline, Failure, FailureKind, Outcome, PUBLISH, all_failed,
-};
+use super::broker::{Broker, Outcome, PUBLISH, all_failed};
 use super::message::{CONTENT_TYPE, Message, percent_encoded};
+use async_nats::HeaderMap;
 use async_nats::jetstream::context::{
     ContextBuilder, CreateStreamErrorKind, GetStreamByNameErrorKind, PublishError, PublishErrorKind,
 };
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
-use async_nats::{ConnectErrorKind, ConnectOptions, HeaderMap, ServerAddr};
 use async_trait::async_trait;
+use brokers::nats::{self, IN_FLIGHT_MAX, no_jetstream};
+use brokers::{Address, CONNECT, Deadline, Failure, FailureKind};
 use futures_util::future::join_all;
 use std::error::Error as _;
 use std::sync::Arc;
@@ -21,8 +20,6 @@ use std::time::Duration;
 
 /// Time for which a stream that the relay makes keeps events.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Largest number of messages whose acknowledgement is waited for.
-const IN_FLIGHT_MAX: usize = 10_000;
 
 pub(super) struct Nats {
     address: Arc<Address>,
@@ -82,38 +79,7 @@ impl Broker for Nats {
 }
 
 async fn open(address: &Address) -> Result<Context, Failure> {
-    let scheme = if address.tls.is_some() { "tls" } else { "nats" };
-    let server = |Host { name, port }: &Host| match name.contains(':') {
-        true => format!("{scheme}://[{name}]:{port}").parse::<ServerAddr>(),
-        false => format!("{scheme}://{name}:{port}").parse(),
-    };
-    let servers: Result<Vec<ServerAddr>, _> = address.hosts.iter().map(server).collect();
-    let servers = servers.map_err(|error| Failure::new(FailureKind::Denied, error))?;
-    let mut options = ConnectOptions::new()
-        .name("fairline")
-        .connection_timeout(CONNECT)
-        .client_capacity(IN_FLIGHT_MAX);
-    if let Some(tls) = &address.tls {
-        options = options.require_tls(true).tls_client_config((**tls).clone());
-    }
-    options = match &address.login {
-        Some(Login { user, password }) => match password {
-            Some(password) => options.user_and_password(user.clone(), password.clone()),
-            None => options.token(user.clone()),
-        },
-        None => options,
-    };
-    let client = options.connect(servers).await.map_err(|error| {
-        let kind = match error.kind() {
-            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-                FailureKind::Denied
-            }
-            ConnectErrorKind::Tls => FailureKind::Denied,
-            _ if error.to_string().contains("invalid peer certificate") => FailureKind::Denied,
-            _ => FailureKind::Away,
-        };
-        Failure::new(kind, format!("NATS: {error}"))
-    })?;
+    let client = nats::connect(address).await?;
     let jetstream = ContextBuilder::new()
         .timeout(PUBLISH)
         .max_ack_inflight(IN_FLIGHT_MAX)
@@ -151,20 +117,6 @@ async fn make_stream(jetstream: &Context, prefix: &str) -> Outcome {
             let detail = format!("NATS made no stream for {prefix}.>: {error}");
             Err(Failure::new(FailureKind::Denied, detail))
         }
-    }
-}
-
-/// Returns why streams cannot be asked for: a server without JetStream does not answer at all.
-fn no_jetstream(error: &str) -> Failure {
-    let is_absent = ["no responders", "jetstream not enabled", "10039", "10076"]
-        .iter()
-        .any(|sign| error.to_lowercase().contains(sign));
-    match is_absent {
-        true => Failure::new(
-            FailureKind::Denied,
-            "NATS has no JetStream: start it with -js, and let the account use it",
-        ),
-        false => Failure::new(FailureKind::Away, format!("NATS: {error}")),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Messages that are published together, and in halves where a broker refuses all of them for one.
 
-use super::broker::{Deadline, FailureKind, Outcome, all_failed};
+use super::broker::{Outcome, all_failed};
 use super::message::Message;
 use async_trait::async_trait;
+use brokers::{Deadline, FailureKind};
 
 /// Publishes a part of the messages of a wave.
 #[async_trait]
@@ -59,9 +60,9 @@ pub(super) fn in_order(
 
 #[cfg(test)]
 mod tests {
-    use super::super::broker::Failure;
     use super::super::example::row;
     use super::*;
+    use brokers::Failure;
     use std::future::pending;
     use std::time::Duration;
 

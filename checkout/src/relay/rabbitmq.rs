@@ -2,24 +2,17 @@
 //! publisher confirms, and `mandatory`: a message that no queue takes comes back, though it is
 //! acknowledged, and does not count as sent.
 
-use super::address::{Address, Host, Protocol};
-use super::amqp_stream::{connect, runtime};
-use super::broker::{
-    Broker, CONNECT, Deadline, Failure, FailureKind, Outcome, PUBLISH, all_failed,
-};
+use super::broker::{Broker, Outcome, PUBLISH, all_failed};
 use super::message::{CONTENT_TYPE, Message};
 use super::parts::{PublishPart, in_order, publish_in_parts};
 use async_trait::async_trait;
+use brokers::amqp::{self, failure};
+use brokers::{Address, CONNECT, Deadline, Failure, FailureKind, Host};
 use futures_util::future::join_all;
 use lapin::message::BasicReturnMessage;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
-use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{
-    AsyncTcpStream, BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
-    ErrorKind, ExchangeKind, PublisherConfirm,
-};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -124,40 +117,12 @@ impl Broker for RabbitMq {
 
 impl RabbitMqSession {
     async fn open(address: &Address, host: &Host) -> Result<RabbitMqSession, Failure> {
-        let (target, tls) = (host.clone(), address.tls.clone());
-        let connection = Connection::connector(
-            uri(address, host),
-            runtime(),
-            async move |_, _| Ok(AsyncTcpStream::Plain(connect(&target, tls.clone()).await?)),
-            ConnectionProperties::default().with_connection_name("fairline".into()),
-        );
-        let connection = connection.await.map_err(|error| failure(&error))?;
+        let connection = amqp::connect(address, host).await?;
         let channel = connection.create_channel().await.map_err(|e| failure(&e))?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         confirms.await.map_err(|error| failure(&error))?;
-        let durable = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
         let exchange = address.prefix.clone();
-        let declared = channel.exchange_declare(
-            exchange.as_str().into(),
-            ExchangeKind::Topic,
-            durable,
-            FieldTable::default(),
-        );
-        if let Err(error) = declared.await {
-            let Failure { kind, detail } = failure(&error);
-            let kind = match kind {
-                // It is there, and of another kind.
-                FailureKind::Rejected => FailureKind::Denied,
-                kind => kind,
-            };
-            return Err(Failure::new(
-                kind,
-                format!("exchange '{exchange}': {detail}"),
-            ));
-        }
+        amqp::declare_exchange(&channel, &exchange).await?;
         Ok(RabbitMqSession {
             _connection: connection,
             channel,
@@ -247,50 +212,4 @@ fn properties(message: &Message) -> BasicProperties {
         .with_message_id(message.id.as_str().into())
         .with_timestamp(seconds)
         .with_headers(headers)
-}
-
-fn uri(address: &Address, host: &Host) -> AMQPUri {
-    let login = address.login.as_ref();
-    let userinfo = login.map(|login| AMQPUserInfo {
-        username: login.user.clone(),
-        password: login.password.clone().unwrap_or_default(),
-    });
-    AMQPUri {
-        scheme: match address.tls {
-            Some(_) => AMQPScheme::AMQPS,
-            None => AMQPScheme::AMQP,
-        },
-        authority: AMQPAuthority {
-            userinfo: userinfo.unwrap_or_default(),
-            host: host.name.clone(),
-            port: host.port,
-        },
-        vhost: match &address.protocol {
-            Protocol::Amqp(vhost) => vhost.clone(),
-            Protocol::Kafka(_) | Protocol::Nats => "/".to_owned(),
-        },
-        ..AMQPUri::default()
-    }
-}
-
-fn failure(error: &lapin::Error) -> Failure {
-    let kind = match error.kind() {
-        ErrorKind::ProtocolError(refusal) => kind_of(refusal),
-        _ if error.to_string().contains("invalid peer certificate") => FailureKind::Denied,
-        _ => FailureKind::Away,
-    };
-    Failure::new(kind, format!("RabbitMQ: {error}"))
-}
-
-fn kind_of(refusal: &AMQPError) -> FailureKind {
-    match refusal.kind() {
-        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
-        | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => FailureKind::Denied,
-        // The exchange is gone; it is made anew with the next connection.
-        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => FailureKind::Away,
-        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::CONTENTTOOLARGE) => {
-            FailureKind::Rejected
-        }
-        _ => FailureKind::Away,
-    }
 }

@@ -1,8 +1,9 @@
 //! The rows of a shard that the relay works on: which is next, and how far all are sent.
 
-use super::broker::{Failure, Outcome};
+use super::broker::Outcome;
 use super::message::Message;
 use crate::inventory::outbox::{OutboxLease, OutboxRow, OutboxShard};
+use brokers::Failure;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -154,9 +155,9 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use super::super::broker::FailureKind;
     use super::super::example::row;
     use super::*;
+    use brokers::FailureKind;
 
     fn window(orders: &[&str]) -> Window {
         let mut window = Window::new(OutboxLease {

@@ -293,6 +293,22 @@ impl AtProvider {
         };
     }
 
+    /// Has the cardholder dispute an amount of what was paid.
+    pub(crate) fn dispute(&self, id: &str, amount: i64) {
+        match self {
+            AtProvider::Stripe(stand_in) => stand_in.dispute(id, amount),
+            AtProvider::Razorpay(stand_in) => stand_in.dispute(id, amount),
+        }
+    }
+
+    /// Ends the newest dispute of what was paid: `won` or `lost`.
+    pub(crate) fn end_dispute(&self, id: &str, status: &str) {
+        match self {
+            AtProvider::Stripe(stand_in) => stand_in.end_dispute(id, status),
+            AtProvider::Razorpay(stand_in) => stand_in.end_dispute(id, status),
+        }
+    }
+
     /// Has the newest refund of what was paid fail that was accepted.
     pub(crate) fn fail_refund(&self, id: &str) {
         match self {
@@ -311,11 +327,20 @@ impl AtProvider {
 
     /// Returns how often it was asked to take money.
     pub(crate) fn captures(&self) -> usize {
+        self.calls("capture")
+    }
+
+    /// Returns how often it was asked how a payment is.
+    pub(crate) fn look_ups(&self) -> usize {
+        self.calls("retrieve") + self.calls("attempts")
+    }
+
+    fn calls(&self, operation: &str) -> usize {
         let calls = match self {
             AtProvider::Stripe(stand_in) => stand_in.calls(),
             AtProvider::Razorpay(stand_in) => stand_in.calls(),
         };
-        calls.iter().filter(|call| *call == "capture").count()
+        calls.iter().filter(|call| *call == operation).count()
     }
 
     /// Returns how many payments hold money that was taken.

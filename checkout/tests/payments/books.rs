@@ -125,7 +125,8 @@ async fn orders(inventory: &Inventory, event: &EventId) -> Vec<OrderDetails> {
 
 fn check_balance(details: &OrderDetails) -> Result<(), String> {
     let kept: i64 = details.payments.iter().map(kept).sum();
-    let worth = worth(details);
+    let loss: i64 = details.payments.iter().map(loss).sum();
+    let worth = worth(details) - loss;
     if kept == worth {
         return Ok(());
     }
@@ -170,7 +171,15 @@ fn money(payment: &PaymentDetails) -> (i64, i64) {
 }
 
 fn kept(payment: &PaymentDetails) -> i64 {
-    payment.captured.amount - payment.refunded.amount
+    payment.captured.amount - payment.refunded.amount - payment.charged_back.amount
+}
+
+/// Returns what was charged back, less the price of the seats that were taken back for it: the loss
+/// of the organiser.
+fn loss(payment: &PaymentDetails) -> i64 {
+    let taken_back = payment.disputes.iter();
+    let taken_back = taken_back.map(|dispute| dispute.taken_back.amount);
+    payment.charged_back.amount - taken_back.sum::<i64>()
 }
 
 /// Returns what is paid for an order: what its seats cost with all that they and the order bear, or

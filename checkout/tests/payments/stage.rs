@@ -20,6 +20,7 @@ use shared::http::middleware::with_middleware;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Clock;
 use std::sync::Arc;
+use std::time::Duration;
 use testkit::{Shared, shared_postgres};
 use tower::ServiceExt as _;
 
@@ -37,7 +38,7 @@ pub(crate) struct ProviderStage {
     fans: Mutex<Vec<Fan>>,
     /// State in which its books must be left; `None` where a node was open already.
     pub(crate) end: Option<BooksAtEnd>,
-    _servers: Arc<Shared>,
+    servers: Arc<Shared>,
 }
 
 /// A fan with a session of their own, and what they hold and order.
@@ -47,6 +48,20 @@ pub(crate) struct Fan {
     pub(crate) keys: SessionKeys,
     hold: String,
     order: String,
+}
+
+/// Returns the settings of a node that is paid through a provider.
+fn args(provider: &AtProvider, url: Option<String>, mail: MailArgs) -> SeatsArgs {
+    SeatsArgs {
+        inventory: url,
+        payments: provider.settings(),
+        mail,
+        webhooks: WebhookArgs {
+            webhook_networks: Some("127.0.0.0/8".to_owned()),
+        },
+        pdf_fonts: Some(CHINESE.to_owned()),
+        ..SeatsArgs::default()
+    }
 }
 
 impl ProviderStage {
@@ -84,22 +99,35 @@ impl ProviderStage {
     ) -> ProviderStage {
         // The stand-in has a clock of its own, so that this one begins at the same time.
         let clock = Clock::manual(Clock::system().now());
-        let args = SeatsArgs {
-            inventory: url.clone(),
-            payments: provider.settings(),
-            mail,
-            webhooks: WebhookArgs {
-                webhook_networks: Some("127.0.0.0/8".to_owned()),
-            },
-            pdf_fonts: Some(CHINESE.to_owned()),
-            ..SeatsArgs::default()
-        };
+        let args = args(&provider, url.clone(), mail);
         let node = Node::open(args, clock.clone()).await;
         let mut stage = ProviderStage::at(node, Arc::new(provider), clock, servers);
         stage.url = url;
         stage.end = Some(BooksAtEnd::Balance);
         stage.set_plan().await;
         stage
+    }
+
+    /// Changes the store behind its back, and goes on with a node that has nothing of it in memory.
+    pub(crate) async fn change_store(&mut self, sqlite: &str, postgres: &str) {
+        match &self.url {
+            Some(url) => {
+                let (_, database) = url.rsplit_once('/').unwrap();
+                self.servers.postgres.run(database, postgres).unwrap();
+            }
+            None => {
+                let path = self.node.home.folder.join("inventory.sqlite");
+                let file = rusqlite::Connection::open(path).unwrap();
+                file.busy_timeout(Duration::from_secs(10)).unwrap();
+                file.execute_batch(sqlite).unwrap();
+            }
+        }
+        let args = args(&self.provider, self.url.clone(), MailArgs::default());
+        let (home, clock) = (self.node.home.clone(), self.clock.clone());
+        let node = Node::open_at(home, args, clock, |inventory| inventory).await;
+        self.node = node.unwrap();
+        let (routes, description) = checkout::router(self.node.shop.clone());
+        self.app = with_middleware(routes, &self.node.shop.site, description);
     }
 
     /// Returns a stage with a node that is open already.
@@ -119,7 +147,7 @@ impl ProviderStage {
             url: None,
             fans: Mutex::default(),
             end: None,
-            _servers: servers,
+            servers,
         }
     }
 

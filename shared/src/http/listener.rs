@@ -220,7 +220,7 @@ async fn is_plain_http(stream: &LingeringStream) -> io::Result<bool> {
 ///
 /// # Errors
 /// If the address is taken or not this machine's.
-pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// State of the operations routes.
-#[derive(Clone)]
+/// What the operations listener of a service reports on.
 pub struct Operations {
     /// The metrics.
     pub metrics: Arc<Registry>,
@@ -21,32 +20,62 @@ pub struct Operations {
     pub site: Arc<AppContext>,
 }
 
+/// Answer of `/readyz`.
+pub struct Readiness {
+    /// Whether the process does its work.
+    pub is_ready: bool,
+    /// What is wrong, in a sentence for the operator, also where the process works on.
+    pub trouble: Option<String>,
+}
+
 /// Routes of `/livez`, `/readyz` and `/metrics`, for a listener of their own that the public never
 /// reaches.
 pub fn operations(operations: Operations) -> Router {
+    let Operations { metrics, site } = operations;
+    operations_of(metrics, move || Readiness {
+        is_ready: !site.stop.is_cancelled() && site.health.is_ready(),
+        trouble: site.health.trouble(),
+    })
+}
+
+/// As `operations`, for a process that answers for its readiness itself.
+pub fn operations_of(
+    metrics: Arc<Registry>,
+    readiness: impl Fn() -> Readiness + Clone + Send + Sync + 'static,
+) -> Router {
     use axum::routing::get;
-    let ready = |State(operations): State<Operations>| async move {
-        let health = &operations.site.health;
-        let trouble = health.trouble().unwrap_or_default();
-        if operations.site.stop.is_cancelled() || !health.is_ready() {
-            let body = format!("not ready\n{trouble}");
-            (StatusCode::SERVICE_UNAVAILABLE, body)
-        } else {
-            (StatusCode::OK, format!("ready\n{trouble}"))
+    let ready = || async move {
+        let Readiness { is_ready, trouble } = readiness();
+        let trouble = trouble.unwrap_or_default();
+        match is_ready {
+            true => (StatusCode::OK, format!("ready\n{trouble}")),
+            false => {
+                let body = format!("not ready\n{trouble}");
+                (StatusCode::SERVICE_UNAVAILABLE, body)
+            }
         }
     };
-    let metrics = |State(operations): State<Operations>, headers: HeaderMap| async move {
+    let rendered = |State(metrics): State<Arc<Registry>>, headers: HeaderMap| async move {
         let accept = headers.get(header::ACCEPT);
         let accept = accept.and_then(|value| value.to_str().ok());
-        let metrics = operations.metrics.render(accept.unwrap_or_default());
-        ([(header::CONTENT_TYPE, metrics.content_type)], metrics.body)
+        let rendered = metrics.render(accept.unwrap_or_default());
+        (
+            [(header::CONTENT_TYPE, rendered.content_type)],
+            rendered.body,
+        )
     };
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(operations)
+        .route("/metrics", get(rendered))
+        .with_state(metrics)
 }
+
+/// Limits of an operations listener.
+pub const OPERATIONS_CAPS: Caps = Caps {
+    connections_max: 64,
+    connections_per_address_max: 0,
+};
 
 /// The public and the operations listener, bound: from here on only the stop signal ends the
 /// process.
@@ -78,15 +107,16 @@ impl Listeners {
     pub async fn run(self, app: Front, operations: Operations) {
         let stop = operations.site.stop.clone();
         tracing::info!("serving");
-        let caps = Caps {
-            connections_max: 64,
-            connections_per_address_max: 0,
-        };
         // The operations listener goes on while the public one drains, so that `/readyz` can say
         // so.
         let ops_stop = CancellationToken::new();
         let routes = self::operations(operations);
-        let ops = tokio::spawn(serve(self.operations, routes, caps, ops_stop.clone()));
+        let ops = tokio::spawn(serve(
+            self.operations,
+            routes,
+            OPERATIONS_CAPS,
+            ops_stop.clone(),
+        ));
         if let Some(tls) = self.transport.tls.clone() {
             tokio::spawn(tls.follow(stop.clone()));
         }

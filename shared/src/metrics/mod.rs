@@ -5,7 +5,7 @@
 pub mod http;
 pub mod load;
 pub(crate) mod method;
-mod process;
+pub mod process;
 pub(crate) mod purges;
 mod registry;
 pub mod sockets;
@@ -19,7 +19,7 @@ use crate::context::AppContext;
 
 /// Registers the metrics that both services have.
 pub fn register(registry: &mut Registry, site: &AppContext) {
-    process::register(registry, site);
+    process::register(registry, &site.clock);
     http::register(registry);
     load::register(registry);
     purges::register(registry);

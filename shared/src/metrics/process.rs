@@ -1,7 +1,7 @@
 //! Metrics of the process itself, under the names that Prometheus' own clients use.
 
 use super::registry::{Reading, Registry};
-use crate::context::AppContext;
+use crate::time::Clock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::ConstCounter;
@@ -14,7 +14,8 @@ use std::fs;
 /// built for.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-pub(super) fn register(registry: &mut Registry, site: &AppContext) {
+/// Registers the metrics of a process that starts now.
+pub fn register(registry: &mut Registry, clock: &Clock) {
     let commit = option_env!("FAIRLINE_COMMIT").unwrap_or("unknown");
     registry.add(
         "fairline_build_info",
@@ -22,7 +23,7 @@ pub(super) fn register(registry: &mut Registry, site: &AppContext) {
         Info::new([("version", env!("CARGO_PKG_VERSION")), ("commit", commit)]),
     );
     registry.add_collector(ProcessCollector {
-        started_at: site.clock.now().0 as f64 / 1000.0,
+        started_at: clock.now().0 as f64 / 1000.0,
     });
 }
 

@@ -333,16 +333,9 @@ impl Common {
     }
 
     fn log_format(&self, mistakes: &mut Mistakes) -> LogFormat {
-        match self.log_format.as_deref() {
-            None | Some("text") => LogFormat::Text,
-            Some("json") => LogFormat::Json,
-            Some(other) => {
-                mistakes.add(format!(
-                    "FAIRLINE_LOG_FORMAT: '{other}' is neither text nor json"
-                ));
-                LogFormat::Text
-            }
-        }
+        let format = self.log_format.as_deref().map(LogFormat::parse);
+        let format = format.and_then(|format| mistakes.take("FAIRLINE_LOG_FORMAT", format));
+        format.unwrap_or(LogFormat::Text)
     }
 }
 

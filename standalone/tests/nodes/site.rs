@@ -100,8 +100,13 @@ impl Node {
 
     /// Checks the audit log with the program's own command.
     pub(crate) fn verify_audit(&self) -> std::process::Output {
+        self.run(&["verify-audit"])
+    }
+
+    /// Runs a command of the program with the same settings.
+    pub(crate) fn run(&self, arguments: &[&str]) -> std::process::Output {
         let mut command = Command::new(self.binary());
-        command.arg("verify-audit");
+        command.args(arguments);
         for (name, value) in &self.settings {
             command.env(name, value);
         }

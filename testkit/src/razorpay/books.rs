@@ -28,6 +28,7 @@ pub(super) struct RazorpayBooks {
     orders: Vec<Value>,
     payments: Vec<Value>,
     refunds: Vec<Value>,
+    disputes: Vec<Value>,
     keys: HashMap<String, MadeRefund>,
     events: Vec<RazorpayEvent>,
     made: u64,
@@ -231,6 +232,11 @@ impl RazorpayBooks {
             let why = "The payment status should be captured for action to be taken";
             return Err(refusal(why));
         }
+        let is_disputed =
+            |dispute: &Value| dispute["payment_id"] == id && dispute["status"] != "won";
+        if self.disputes.iter().any(is_disputed) {
+            return Err(refusal("The payment is under dispute"));
+        }
         let amount_of = |name: &str| payment[name].as_i64().unwrap_or_default();
         let left = amount_of("amount") - amount_of("amount_refunded");
         let amount = fields["amount"].as_i64().unwrap_or(left);
@@ -266,6 +272,41 @@ impl RazorpayBooks {
         let id = refund["payment_id"].as_str().unwrap_or_default();
         let payment = self.payment(id).unwrap_or_default();
         self.happened(kind, &[("refund", refund), ("payment", &payment)]);
+    }
+
+    /// Has the cardholder of an attempt dispute an amount of it.
+    pub(super) fn dispute(&mut self, payment: &str, amount: i64) {
+        let Ok(paid) = self.payment(payment) else {
+            return;
+        };
+        let dispute = json!({"id": self.id("disp"), "entity": "dispute", "payment_id": payment,
+            "amount": amount, "currency": paid["currency"], "amount_deducted": 0, "gateway_dispute_id": null,
+            "reason_code": "goods_or_services_not_received_or_partially_received",
+            "respond_by": now() + 604_800, "status": "open", "phase": "chargeback", "created_at": now()});
+        self.disputes.push(dispute.clone());
+        let entities = [("payment", &paid), ("dispute", &dispute)];
+        self.happened("payment.dispute.created", &entities);
+    }
+
+    /// Ends the newest dispute of an attempt as the bank decides: `won`, `lost` or `closed`.
+    pub(super) fn end_dispute(&mut self, payment: &str, status: &str) {
+        let mut own = self.disputes.iter_mut().rev();
+        let Some(dispute) = own.find(|dispute| dispute["payment_id"] == payment) else {
+            return;
+        };
+        dispute["status"] = status.into();
+        if status == "lost" {
+            dispute["amount_deducted"] = dispute["amount"].clone();
+        }
+        let dispute = dispute.clone();
+        let paid = self.payment(payment).unwrap_or_default();
+        let entities = [("payment", &paid), ("dispute", &dispute)];
+        self.happened(&format!("payment.dispute.{status}"), &entities);
+    }
+
+    /// Returns all disputes, the newest first.
+    pub(super) fn disputes(&self) -> Vec<Value> {
+        self.disputes.iter().rev().cloned().collect()
     }
 
     /// Has the latest refund of an attempt fail that was accepted.

@@ -95,6 +95,16 @@ impl RazorpayStandIn {
         self.change(|books| books.fail_refund(payment));
     }
 
+    /// Has the cardholder of an attempt dispute an amount of it.
+    pub fn dispute(&self, payment: &str, amount: i64) {
+        self.change(|books| books.dispute(payment, amount));
+    }
+
+    /// Ends the newest dispute of an attempt as the bank decides: `won`, `lost` or `closed`.
+    pub fn end_dispute(&self, payment: &str, status: &str) {
+        self.change(|books| books.end_dispute(payment, status));
+    }
+
     /// Changes the amount and currency of an attempt.
     pub fn alter(&self, payment: &str, amount: i64, currency: &str) {
         self.change(|books| books.alter(payment, amount, currency));

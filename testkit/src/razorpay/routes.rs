@@ -1,6 +1,6 @@
 //! The stand-in's routes: those of Razorpay under `/v1`, and those of tests under `/_test`.
 
-use super::books::{Answered, RazorpayBooks, refusal};
+use super::books::{Answered, RazorpayBooks, no_such_id, refusal};
 use crate::stand_in::{Form, Outcome, StandIn, answer, broken, form};
 use axum::Router;
 use axum::body::Bytes;
@@ -32,6 +32,9 @@ pub(super) fn routes(shared: SharedStandIn) -> Router {
         .route("/v1/payments/{id}/capture", post(capture))
         .route("/v1/payments/{id}/refund", post(refund))
         .route("/v1/payments/{id}/refunds", get(list_refunds))
+        .route("/v1/disputes", get(list_disputes))
+        .route("/v1/disputes/{id}", get(show_dispute))
+        .route("/_test/dispute/{payment}", post(dispute))
         .route("/_test/pay/{order}", post(pay))
         .route("/_test/authenticate/{payment}", post(authenticate))
         .route("/_test/lapse/{payment}", post(lapse))
@@ -210,6 +213,41 @@ async fn list_refunds(
         Ok(page(books.refunds_of(&id), &query))
     };
     act(&shared, &headers, "refunds", listed).await
+}
+
+async fn list_disputes(
+    State(shared): RazorpayState,
+    Query(query): Fields,
+    headers: HeaderMap,
+) -> Response {
+    let listed = |books: &mut RazorpayBooks| Ok(page(books.disputes(), &query));
+    act(&shared, &headers, "disputes", listed).await
+}
+
+async fn show_dispute(
+    State(shared): RazorpayState,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let found = |books: &mut RazorpayBooks| {
+        let mut all = books.disputes().into_iter();
+        let found = all.find(|dispute| dispute["id"] == id.as_str());
+        found.ok_or_else(no_such_id)
+    };
+    act(&shared, &headers, "dispute", found).await
+}
+
+/// Disputes `amount` of an attempt, or ends its newest dispute with `status`.
+async fn dispute(State(shared): RazorpayState, Path(id): Path<String>, body: Bytes) -> Response {
+    let fields = form(&body);
+    let amount = fields.get("amount").and_then(|amount| amount.parse().ok());
+    told(&shared, |books| {
+        match fields.get("status") {
+            Some(status) => books.end_dispute(&id, status),
+            None => books.dispute(&id, amount.unwrap_or(0)),
+        }
+        books.payment(&id)
+    })
 }
 
 fn told(shared: &SharedStandIn, change: impl FnOnce(&mut RazorpayBooks) -> Answered) -> Response {

@@ -18,6 +18,7 @@ pub(super) struct StripeBooks {
     /// In the order in which they were made, which is that of their ids.
     intents: Vec<Value>,
     refunds: Vec<Value>,
+    disputes: Vec<Value>,
     pub(super) answers: HashMap<String, Remembered>,
     events: Vec<WebhookEvent>,
     made: u64,
@@ -278,6 +279,12 @@ impl StripeBooks {
         if intent["status"] != "succeeded" {
             return Err(unexpected(&intent));
         }
+        let is_disputed =
+            |dispute: &Value| dispute["payment_intent"] == id && dispute["status"] != "won";
+        if self.disputes.iter().any(is_disputed) {
+            let message = "This charge has been charged back";
+            return Err(error("invalid_request_error", "charge_disputed", message));
+        }
         let left = intent["amount_received"].as_i64().unwrap_or(0) - self.refunded(id);
         let amount = match fields.get("amount") {
             Some(amount) => amount.parse::<i64>().unwrap_or(0),
@@ -312,6 +319,38 @@ impl StripeBooks {
         refund["failure_reason"] = "lost_or_stolen_card".into();
         let refund = refund.clone();
         self.happened("refund.failed", &refund);
+    }
+
+    /// Has the cardholder of a payment dispute an amount of it.
+    pub(super) fn dispute(&mut self, id: &str, amount: i64) -> Option<Value> {
+        let intent = self.intent(id)?;
+        let dispute = json!({"id": self.id("du"), "object": "dispute", "amount": amount,
+            "charge": intent["latest_charge"], "currency": intent["currency"], "created": now(),
+            "payment_intent": id, "reason": "fraudulent", "status": "needs_response",
+            "evidence_details": {"due_by": now() + 604_800, "has_evidence": false, "past_due": false,
+                "submission_count": 0}, "is_charge_refundable": false, "livemode": false, "metadata": {}});
+        self.disputes.push(dispute.clone());
+        self.happened("charge.dispute.created", &dispute);
+        self.happened("charge.dispute.funds_withdrawn", &dispute);
+        Some(dispute)
+    }
+
+    /// Ends the newest dispute of a payment as the bank decides: `won` or `lost`.
+    pub(super) fn end_dispute(&mut self, id: &str, status: &str) -> Option<Value> {
+        let mut own = self.disputes.iter_mut().rev();
+        let dispute = own.find(|dispute| dispute["payment_intent"] == id)?;
+        dispute["status"] = status.into();
+        let dispute = dispute.clone();
+        if status == "won" {
+            self.happened("charge.dispute.funds_reinstated", &dispute);
+        }
+        self.happened("charge.dispute.closed", &dispute);
+        Some(dispute)
+    }
+
+    /// Returns all disputes, the newest first.
+    pub(super) fn disputes(&self) -> Vec<Value> {
+        self.disputes.iter().rev().cloned().collect()
     }
 
     /// Returns the charge of a payment in full.

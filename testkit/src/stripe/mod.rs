@@ -100,6 +100,20 @@ impl StripeStandIn {
         self.shared.tell(&mut books);
     }
 
+    /// Has the cardholder of a payment dispute an amount of it.
+    pub fn dispute(&self, id: &str, amount: i64) {
+        let mut books = self.shared.books.lock();
+        books.dispute(id, amount);
+        self.shared.tell(&mut books);
+    }
+
+    /// Ends the newest dispute of a payment as the bank decides: `won` or `lost`.
+    pub fn end_dispute(&self, id: &str, status: &str) {
+        let mut books = self.shared.books.lock();
+        books.end_dispute(id, status);
+        self.shared.tell(&mut books);
+    }
+
     /// Has requests and webhooks go wrong by chance, until it is healed.
     pub fn trouble(&self, trouble: Trouble) {
         *self.shared.trouble.lock() = trouble;

@@ -26,6 +26,9 @@ pub(super) fn routes(shared: Arc<StandInState>) -> Router {
         .route("/v1/payment_intents/{id}", get(retrieve))
         .route("/v1/payment_intents/{id}/{operation}", post(change))
         .route("/v1/refunds", post(refund).get(list_refunds))
+        .route("/v1/disputes", get(list_disputes))
+        .route("/v1/disputes/{id}", get(retrieve_dispute))
+        .route("/_test/dispute/{id}", post(dispute))
         .route("/_test/authenticate/{id}", post(authenticate))
         .route("/_test/faults", post(add_fault))
         .route("/_test/endpoint", post(set_endpoint))
@@ -279,6 +282,68 @@ async fn list_refunds(
         Ok(page(all, &query, "/v1/refunds"))
     };
     shared.act(asked, pick).await
+}
+
+async fn retrieve_dispute(
+    State(shared): StripeState,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let asked = Asked {
+        operation: "retrieve_dispute",
+        request: String::new(),
+        headers: &headers,
+    };
+    let found = |books: &mut StripeBooks| {
+        let mut all = books.disputes().into_iter();
+        let found = all.find(|dispute| dispute["id"] == id.as_str());
+        found.ok_or_else(|| {
+            error(
+                "invalid_request_error",
+                "resource_missing",
+                "No such dispute",
+            )
+        })
+    };
+    shared.act(asked, found).await
+}
+
+async fn list_disputes(
+    State(shared): StripeState,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let asked = Asked {
+        operation: "list_disputes",
+        request: String::new(),
+        headers: &headers,
+    };
+    let query = fields(query.unwrap_or_default().as_bytes());
+    let pick = |books: &mut StripeBooks| Ok(page(books.disputes(), &query, "/v1/disputes"));
+    shared.act(asked, pick).await
+}
+
+/// Disputes `amount` of a payment, or ends its newest dispute with `status`.
+async fn dispute(State(shared): StripeState, Path(id): Path<String>, body: Bytes) -> Response {
+    let fields = fields(&body);
+    let mut books = shared.books.lock();
+    let amount = fields.get("amount").and_then(|amount| amount.parse().ok());
+    let dispute = match fields.get("status") {
+        Some(status) => books.end_dispute(&id, status),
+        None => books.dispute(&id, amount.unwrap_or(0)),
+    };
+    shared.tell(&mut books);
+    match dispute {
+        Some(dispute) => answer(200, &dispute),
+        None => {
+            let missing = error(
+                "invalid_request_error",
+                "resource_missing",
+                "No such payment",
+            );
+            answer(404, &missing)
+        }
+    }
 }
 
 /// Returns a page of a list, after the entry that was named.

@@ -4,6 +4,7 @@
 
 mod blocking;
 mod booking;
+mod disputes;
 mod holds;
 mod invoices;
 #[cfg(test)]

@@ -136,6 +136,7 @@ impl UnitOfWork<'_> {
             review: None,
             outside: None,
             history: Vec::new(),
+            disputes: Vec::new(),
             next_at: provider
                 .moves_money()
                 .then(|| now.plus_seconds(OFFER_SECONDS)),

@@ -81,6 +81,7 @@ impl UnitOfWork<'_> {
                 promised_at: before.settles_at,
                 revision: before.revision,
                 refunded: before.refunded,
+                disputes: before.disputes,
                 to,
                 invoice: None,
             });
@@ -131,6 +132,16 @@ impl UnitOfWork<'_> {
         });
         if self.order_row(order).state.is_open() {
             self.set_order(order, OrderState::NeedsReview, None);
+        }
+    }
+
+    /// Adds a complaint about a payment that is left alone to its history, once.
+    pub(super) fn note_complaint(&mut self, order: &str, payment: &str, why: &str) {
+        let row = self.payment_row(order, payment);
+        let mut history = row.iter().flat_map(|row| &row.history);
+        if !history.any(|entry| entry.note.as_deref() == Some(why)) {
+            let now = self.now;
+            self.change_payment(order, payment, |row| row.note(now, Some(why.to_owned())));
         }
     }
 }

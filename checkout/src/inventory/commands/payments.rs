@@ -162,6 +162,9 @@ impl UnitOfWork<'_> {
         // While a person looks at it, nothing is done by itself.
         let is_left_alone = row.is_some_and(PaymentRow::is_left_alone);
         match verdict {
+            Verdict::Contradiction(why) if is_left_alone => {
+                self.note_complaint(id, &payment.id, why);
+            }
             _ if is_left_alone => {}
             Verdict::RequiresAction => {
                 self.advance(id, &payment.id, PaymentEvent::Offered);

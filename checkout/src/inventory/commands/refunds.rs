@@ -21,6 +21,10 @@ impl UnitOfWork<'_> {
             return Err(Refused::InReview);
         }
         let paid = order.payment().id.clone();
+        // For which seats the money went back is not known.
+        if seats.is_some() && order.payment().charged_back() > 0 {
+            return Err(Refused::InReview);
+        }
         let part = match seats {
             Some(seats) => self.part(order, seats)?,
             None => None,
@@ -45,7 +49,7 @@ impl UnitOfWork<'_> {
     fn all_but_kept(&self, order: &OrderRow) -> Option<RefundRow> {
         let paid = order.payment();
         let kept = self.event_state.kept(&order.lines);
-        let amount = (paid.amount.amount - paid.refunded - kept).max(0);
+        let amount = (paid.left() - kept).max(0);
         let tickets = order.tickets.iter();
         (kept > 0).then(|| RefundRow {
             id: random_id("ref_"),
@@ -98,7 +102,7 @@ impl UnitOfWork<'_> {
         }
         // Some of their money may have gone back already, at the provider itself.
         let paid = order.payment();
-        let left = paid.amount.amount - paid.refunded - self.event_state.kept(&order.lines);
+        let left = paid.left() - self.event_state.kept(&order.lines);
         part.amount = part.amount.min(left.max(0));
         let has_ticket = |seat: &&u32| order.tickets.iter().any(|ticket| ticket.seat == **seat);
         let left = order.tickets.len() - given_back.iter().filter(has_ticket).count();
@@ -136,9 +140,12 @@ impl UnitOfWork<'_> {
                 // An earlier attempt's money may go back while the order stays as it is.
                 let is_of_order =
                     order.state == OrderState::Refunding && order.payment().id == payment.id;
-                let rest = row.amount.amount - row.refunded;
+                let rest = row.left();
                 self.advance(id, &payment.id, PaymentEvent::Refunded);
-                self.change_payment(id, &payment.id, |row| row.refunded = row.amount.amount);
+                self.change_payment(id, &payment.id, |row| {
+                    row.refunded += rest;
+                    row.end_disputes();
+                });
                 self.credit_rest(id, &payment.id, rest);
                 if is_of_order {
                     self.refunded_whole(id);

@@ -19,6 +19,13 @@ pub(in crate::inventory) fn settlements(
     };
     let is_latest = order.payment().id == row.id;
     match row.state {
+        PaymentState::Captured | PaymentState::Refunded
+            if review.reason == ReviewReason::Disputed =>
+        {
+            let has_tickets = is_latest && order.state == OrderState::Confirmed;
+            let all = [Settlement::Keep, Settlement::TakeBackSeats];
+            all.into_iter().take(1 + usize::from(has_tickets)).collect()
+        }
         PaymentState::Captured if review.reason == ReviewReason::RefundedElsewhere => {
             vec![Settlement::Keep, Settlement::TakeBackSeats]
         }
@@ -85,6 +92,10 @@ impl UnitOfWork<'_> {
         if !settlements(self.event_state, order, row).contains(&how) {
             return Err(Refused::CannotSettle);
         }
+        let reason = row
+            .review
+            .as_ref()
+            .map_or(ReviewReason::Unclear, |review| review.reason);
         let now = self.now;
         self.change_payment(id, payment, |row| {
             row.review = None;
@@ -95,8 +106,12 @@ impl UnitOfWork<'_> {
             Settlement::AskAgain => {}
             Settlement::Keep => self.keep_money(id, payment),
             Settlement::GiveBack => self.give_up(id, payment),
+            Settlement::TakeBackSeats if reason == ReviewReason::Disputed => {
+                self.take_back_disputed(id, payment, seats)?;
+            }
             Settlement::TakeBackSeats => self.take_back(id, payment, seats)?,
         }
+        self.review_dispute_after(id, payment, reason);
         let row = self.payment_row(id, payment);
         let next = row.map(|row| DuePayment {
             payment: self.payment_ref(id, row),

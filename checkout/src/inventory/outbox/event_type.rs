@@ -29,6 +29,8 @@ pub enum EventType {
     PaymentVoided,
     /// Money of a payment was given back, all of it or a part.
     PaymentRefunded,
+    /// A payment is disputed at the bank, such as by a chargeback, or its dispute has changed or ended.
+    PaymentDisputed,
     /// An event has seats on offer for the first time.
     EventPublished,
     /// The seating plan or the selling rules of an event have changed.
@@ -70,7 +72,7 @@ impl Aggregate {
 
 impl EventType {
     /// All types.
-    pub const ALL: [EventType; 19] = [
+    pub const ALL: [EventType; 20] = [
         EventType::OrderConfirmed,
         EventType::OrderRefunded,
         EventType::OrderCancelled,
@@ -84,6 +86,7 @@ impl EventType {
         EventType::PaymentFailed,
         EventType::PaymentVoided,
         EventType::PaymentRefunded,
+        EventType::PaymentDisputed,
         EventType::EventPublished,
         EventType::EventChanged,
         EventType::EventSoldOut,
@@ -108,6 +111,7 @@ impl EventType {
             EventType::PaymentFailed => "payment.failed",
             EventType::PaymentVoided => "payment.voided",
             EventType::PaymentRefunded => "payment.refunded",
+            EventType::PaymentDisputed => "payment.disputed",
             EventType::EventPublished => "event.published",
             EventType::EventChanged => "event.changed",
             EventType::EventSoldOut => "event.sold_out",
@@ -137,6 +141,9 @@ impl EventType {
                 "A payment was cancelled at its provider, and no money was taken."
             }
             EventType::PaymentRefunded => "Money of a payment was given back, all of it or a part.",
+            EventType::PaymentDisputed => {
+                "A payment is disputed at the bank, such as by a chargeback, or its dispute has changed or ended."
+            }
             EventType::EventPublished => "An event has seats on offer for the first time.",
             EventType::EventChanged => {
                 "The seating plan or the selling rules of an event have changed."

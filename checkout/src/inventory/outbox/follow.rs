@@ -184,19 +184,21 @@ impl UnitOfWork<'_> {
 
     fn payment_events(&self, entries: &mut Vec<OutboxEntry>) {
         let new = self.changes.new_payments.iter();
-        let new = new.map(|new| (&new.order, PaymentState::Created, 0, &new.payment));
+        let none = Vec::new();
+        let new = new.map(|new| (&new.order, PaymentState::Created, 0, &none, &new.payment));
         let changed = self.changes.payments.iter();
         let changed = changed.map(|change| {
             let PaymentChange {
                 order,
                 from,
                 refunded,
+                disputes,
                 to,
                 ..
             } = change;
-            (order, *from, *refunded, to)
+            (order, *from, *refunded, disputes, to)
         });
-        for (order, from, refunded, to) in new.chain(changed) {
+        for (order, from, refunded, disputes, to) in new.chain(changed) {
             let mut add = |event_type: EventType, returned: Option<i64>| {
                 let payload = self.payment_payload(order, to, event_type, returned);
                 entries.push(entry(event_type, order, &payload, self.now));
@@ -215,6 +217,16 @@ impl UnitOfWork<'_> {
                 }
                 PaymentState::Voided if from != to.state => add(EventType::PaymentVoided, None),
                 _ => {}
+            }
+            let disputed = to
+                .disputes
+                .iter()
+                .filter(|dispute| dispute.has_news(disputes));
+            for dispute in disputed {
+                let event_type = EventType::PaymentDisputed;
+                let mut payload = self.payment_payload(order, to, event_type, None);
+                payload.dispute = Some(dispute.report.clone());
+                entries.push(entry(event_type, order, &payload, self.now));
             }
         }
     }
@@ -245,6 +257,7 @@ impl UnitOfWork<'_> {
             refunded: money(row.refunded),
             returned: returned.map(money),
             reason: reason.filter(|_| event_type == EventType::PaymentFailed),
+            dispute: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! know of its buyer.
 
 use super::EventType;
+use crate::inventory::dispute::DisputeReport;
 use crate::inventory::model::{Currency, Money, SeatPrice};
 use serde::{Deserialize, Serialize};
 use shared::ids::VisitorId;
@@ -131,6 +132,9 @@ pub struct PaymentPayload {
     /// `payment.failed`: the provider's word for the reason, if it gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// `payment.disputed`: the dispute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispute: Option<DisputeReport>,
 }
 
 /// Payload of `event.…`.

@@ -285,6 +285,7 @@ impl<'a> Columns<'a> {
         for change in &changes.payments {
             let (to, new) = (&change.to, change.invoice.as_deref());
             let refunds = (!to.refunds.is_empty()).then(|| json(&to.refunds));
+            let disputes = (!to.disputes.is_empty()).then(|| json(&to.disputes));
             self.payment_changes.push(
                 json!({"request": r, "order_id": change.order, "attempt": to.attempt,
                 "was": change.from, "promised_at": change.promised_at.map(|at| at.0),
@@ -292,7 +293,7 @@ impl<'a> Columns<'a> {
                 "settles_at": to.settles_at.map(|at| at.0), "client_secret": to.client_secret,
                 "reference": to.reference, "refunded": to.refunded, "refunds": refunds,
                 "review": to.review.as_ref().map(json), "next_at": to.next_at.map(|at| at.0),
-                "outside": to.outside, "history": json(&to.history),
+                "outside": to.outside, "history": json(&to.history), "disputes": disputes,
                 "series": new.and_then(|new| new.series.as_deref()), "tag": tag,
                 "content": new.map(|new| &new.content), "issued_at": new.map(|new| new.issued_at.0)}),
             );

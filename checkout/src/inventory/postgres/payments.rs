@@ -2,6 +2,7 @@
 
 use super::Postgres;
 use super::read::found_payment;
+use crate::inventory::dispute::reports;
 use crate::inventory::engine::{
     DUE_MAX, Engine as _, INBOX_SECONDS, LateOrder, PARKED_MAX, REVIEWS_MAX, SILENCE_MS, SWEEP_MAX,
     VOIDING_MS_MAX, lease_ms,
@@ -92,6 +93,7 @@ impl Postgres {
                 refunded: found.row.refunded,
                 state: found.row.state,
                 outside: found.row.outside,
+                disputes: reports(&found.row.disputes),
                 payment: found.payment,
             });
         }
@@ -142,14 +144,15 @@ impl Postgres {
         let keep = "with asynchronous as (
                 select set_config('synchronous_commit', 'off', true) where $4::bigint is null
             )
-            insert into fairline.inbox (id, reference, at, next_at)
-            select $1, $2, $3, $4 from (select count(*) from asynchronous) once
-            on conflict (id) do update set next_at = excluded.next_at";
+            insert into fairline.inbox (id, reference, at, next_at, claim)
+            select $1, $2, $3, $4, $5 from (select count(*) from asynchronous) once
+            on conflict (id) do update set next_at = excluded.next_at, claim = excluded.claim";
         let keep = query(keep)
             .bind(&event.id)
             .bind(&event.reference)
             .bind(now)
-            .bind(event.is_parked.then_some(now + lease_ms(0)));
+            .bind(event.is_parked.then_some(now + lease_ms(0)))
+            .bind(event.claim.as_deref().filter(|_| event.is_parked));
         self.shards[0].reader().fetch(keep).await?;
         Ok(())
     }
@@ -159,7 +162,7 @@ impl Postgres {
                 select id from fairline.inbox where next_at <= $1 order by next_at limit $4 for update skip locked)
             update fairline.inbox i set tries = i.tries + 1,
                 next_at = $1 + least($3, $2 * (1 << least(i.tries, 10)))
-            from due where i.id = due.id returning i.id, i.reference";
+            from due where i.id = due.id returning i.id, i.reference, i.claim";
         let take = query(take)
             .bind(self.now().0)
             .bind(lease_ms(0))
@@ -170,6 +173,7 @@ impl Postgres {
             id: row.get(0),
             reference: row.get(1),
             is_parked: true,
+            claim: row.get(2),
         };
         Ok(rows.iter().map(read).collect())
     }

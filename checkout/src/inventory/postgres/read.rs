@@ -98,6 +98,7 @@ struct PaymentJson {
     next_at: Option<i64>,
     outside: Option<String>,
     history: Option<String>,
+    disputes: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -208,7 +209,7 @@ const LIST: &str = "with own as materialized (
     union all select 'payment', row_to_json(p)::text from (
         select p.order_id, p.attempt, p.id, p.state, p.amount, p.currency, p.client_secret, p.begun_at, p.settles_at,
             p.provider, p.reference, p.revision, p.refunded, p.refunds, p.review, p.next_at,
-            p.outside, p.history
+            p.outside, p.history, p.disputes
         from own join fairline.payment p on p.event = $1 and p.order_id = own.id
     ) p
     union all select 'ticket', row_to_json(t)::text from (
@@ -429,6 +430,7 @@ fn payment(row: PaymentJson) -> Result<PaymentRow, QueryError> {
         next_at: row.next_at.map(Time),
         outside: row.outside,
         history: row.history.map_or(Ok(Vec::new()), |text| read(&text))?,
+        disputes: row.disputes.map_or(Ok(Vec::new()), |text| read(&text))?,
     })
 }
 

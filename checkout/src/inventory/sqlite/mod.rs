@@ -42,7 +42,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 14] = [
+const SETUP: [&str; 16] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -57,6 +57,8 @@ const SETUP: [&str; 14] = [
     include_str!("../../../migrations/sqlite/12_webhooks.sql"),
     include_str!("../../../migrations/sqlite/13_blocks.sql"),
     include_str!("../../../migrations/sqlite/14_hourly_sales.sql"),
+    include_str!("../../../migrations/sqlite/19_inbox_claims.sql"),
+    include_str!("../../../migrations/sqlite/20_disputes.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

@@ -2,6 +2,7 @@
 
 use super::read::{currency, event_of, read_list};
 use super::{Step, Store};
+use crate::inventory::dispute::reports;
 use crate::inventory::engine::{
     DUE_MAX, INBOX_SECONDS, LateOrder, PARKED_MAX, REVIEWS_MAX, SILENCE_MS, SWEEP_MAX,
     VOIDING_MS_MAX, lease_ms,
@@ -17,7 +18,7 @@ use shared::time::Time;
 const COLUMNS: &str = "p.event, p.order_id, p.id, p.attempt, p.state, p.amount, p.client_secret, p.begun_at, \
     p.settles_at, p.provider, p.reference, p.revision, p.refunded, p.refunds, p.review, p.next_at, p.tries, \
     p.outside, p.history, \
-    (select currency from orders o where o.event = p.event and o.id = p.order_id)";
+    (select currency from orders o where o.event = p.event and o.id = p.order_id), p.disputes";
 
 /// Payments that may be due, in the words of their indices.
 const SETTLING: &str = "p.state in ('processing', 'refunding')";
@@ -120,27 +121,29 @@ impl Store {
         self.write()?;
         self.db
             .prepare_cached(
-                "insert into inbox (id, reference, at, next_at) values (?1, ?2, ?3, ?4)
-                 on conflict (id) do update set next_at = excluded.next_at",
+                "insert into inbox (id, reference, at, next_at, claim) values (?1, ?2, ?3, ?4, ?5)
+                 on conflict (id) do update set next_at = excluded.next_at, claim = excluded.claim",
             )?
             .execute(params![
                 event.id,
                 event.reference,
                 now.0,
-                event.is_parked.then_some(now.0 + lease_ms(0))
+                event.is_parked.then_some(now.0 + lease_ms(0)),
+                event.claim.as_deref().filter(|_| event.is_parked)
             ])?;
         Ok(Ok(()))
     }
 
     pub(super) fn parked(&mut self, now: Time) -> Step<Vec<InboxEvent>> {
         let mut query = self.db.prepare_cached(
-            "select id, reference, tries from inbox where next_at <= ?1 order by next_at limit ?2",
+            "select id, reference, tries, claim from inbox where next_at <= ?1 order by next_at limit ?2",
         )?;
         let found = query.query_map([now.0, PARKED_MAX], |row| {
             let event = InboxEvent {
                 id: row.get(0)?,
                 reference: row.get(1)?,
                 is_parked: true,
+                claim: row.get(3)?,
             };
             Ok((event, row.get::<_, i64>(2)?))
         })?;
@@ -182,6 +185,7 @@ fn booked(found: Found) -> BookedPayment {
         refunded: row.refunded,
         state: row.state,
         outside: row.outside,
+        disputes: reports(&row.disputes),
         payment,
     }
 }
@@ -209,6 +213,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Found> {
         next_at: row.get::<_, Option<i64>>(15)?.map(Time),
         outside: row.get(17)?,
         history: read_list(row.get(18)?)?,
+        disputes: read_list(row.get(20)?)?,
     };
     Ok(Found {
         payment: payment.as_ref(event_of(row, 0)?, row.get(1)?),

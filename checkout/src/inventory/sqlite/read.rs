@@ -18,7 +18,7 @@ const HOLD: &str = "id, session, state, seats, total, currency, expires_at, laps
 pub(super) const ORDER: &str = "id, hold, visitor, session, state, seats, total, currency, buyer_name, buyer_email, \
                                 decline, created_at, pay_by, lines";
 const PAYMENT: &str = "id, attempt, state, client_secret, begun_at, settles_at, amount, provider, reference, revision, \
-                       refunded, refunds, review, next_at, outside, history";
+                       refunded, refunds, review, next_at, outside, history, disputes";
 
 impl Store {
     pub(super) fn find_visitor(
@@ -241,6 +241,7 @@ fn read_payment(row: &Row<'_>, currency: Currency) -> rusqlite::Result<PaymentRo
         next_at: row.get::<_, Option<i64>>(13)?.map(Time),
         outside: row.get(14)?,
         history: read_list(row.get(15)?)?,
+        disputes: read_list(row.get(16)?)?,
     })
 }
 

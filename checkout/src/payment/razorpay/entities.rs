@@ -95,7 +95,7 @@ impl RazorpayRefund {
     }
 }
 
-fn money(amount: i64, currency: &str) -> Option<Money> {
+pub(super) fn money(amount: i64, currency: &str) -> Option<Money> {
     let currency = Currency::parse(currency)?;
     Some(Money { amount, currency })
 }

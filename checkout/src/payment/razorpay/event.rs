@@ -1,7 +1,7 @@
 //! Razorpay's webhooks: events about attempts to pay an order, the order, and refunds.
 
 use crate::inventory::ProviderId;
-use crate::payment::provider::{Notice, is_word, refund_failed};
+use crate::payment::provider::{Claim, Notice, is_word, refund_failed};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::crypto::{hex, sha256};
@@ -33,12 +33,18 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
     };
     let has_failed = event == "refund.failed";
     let complaint = has_failed.then(|| refund_failed(&payload["refund"]["entity"]["amount"]));
+    let dispute = payload["dispute"]["entity"]["id"].as_str();
+    let dispute = dispute.filter(|id| is_word(id)).map(str::to_owned);
     Ok(Some(Notice {
         id: format!("razorpay:{}", hex(&sha256(body))),
         provider: ProviderId::Razorpay,
         reference: reference.to_owned(),
         told: None,
-        complaint,
+        claim: Claim {
+            complaint,
+            amount: None,
+            dispute,
+        },
     }))
 }
 

@@ -5,17 +5,19 @@
 //! capture it.
 
 mod api;
+mod dispute;
 mod entities;
 mod event;
 mod settings;
 mod signature;
 
 use super::api::Reply;
-use super::provider::{Answer, Listed, PaymentReport, Provider, Told};
+use super::provider::{Answer, Listed, ListedDispute, PaymentReport, Provider, Told};
 use super::secrets::WebhookSecrets;
-use crate::inventory::{Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
+use crate::inventory::{DisputeReport, Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use api::{RazorpayApi, query};
 use async_trait::async_trait;
+use dispute::RazorpayDispute;
 use entities::{Attempt, Collection, RazorpayOrder, RazorpayRefund};
 pub(super) use event::notice;
 use serde_json::json;
@@ -286,6 +288,42 @@ impl Provider for Razorpay {
                 _ => Answer::Unknown,
             },
         }
+    }
+
+    async fn dispute(&self, id: &str) -> Answer<DisputeReport> {
+        let reply: Reply<RazorpayDispute> = self.api.get(&format!("/v1/disputes/{id}")).await;
+        reply.into_answer().and_then(RazorpayDispute::into_report)
+    }
+
+    async fn disputes(&self, from: Time) -> Answer<Vec<ListedDispute>> {
+        let mut listed = Vec::new();
+        for page in 0..PAGES_MAX {
+            let path = format!("/v1/disputes?{}", paged(page, &[]));
+            let reply: Reply<Collection<RazorpayDispute>> = self.api.get(&path).await;
+            let found = match reply.into_answer() {
+                Answer::Known(found) => found.items,
+                other => return other.map(|_| Vec::new()),
+            };
+            let is_last = found.len() < PAGE_MAX;
+            let is_new = |dispute: &RazorpayDispute| dispute.created_at * 1000 >= from.0;
+            for dispute in found.into_iter().filter(is_new) {
+                let path = format!("/v1/payments/{}", dispute.payment_id);
+                let attempt: Reply<Attempt> = self.api.get(&path).await;
+                match attempt.into_answer().map(|attempt| attempt.order_id) {
+                    Answer::Known(Some(reference)) => match dispute.into_report() {
+                        Answer::Known(report) => listed.push(ListedDispute { reference, report }),
+                        other => return other.map(|_| Vec::new()),
+                    },
+                    // It is not ours.
+                    Answer::Known(None) => {}
+                    other => return other.map(|_| Vec::new()),
+                }
+            }
+            if is_last {
+                return Answer::Known(listed);
+            }
+        }
+        Answer::Refused("there are more disputes than can be listed".into())
     }
 
     async fn list(&self, from: Time, to: Time) -> Answer<Vec<Listed>> {

@@ -2,7 +2,7 @@
 
 use super::intent::Intent;
 use crate::inventory::{ProviderId, Verdict};
-use crate::payment::provider::{Notice, Told, is_word, refund_failed};
+use crate::payment::provider::{Claim, Notice, Told, is_word, refund_failed};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::http::problem::{Problem, parse_json};
@@ -35,6 +35,9 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
     };
     let reference = reference.to_owned();
     let complaint = (kind == "refund.failed").then(|| refund_failed(&object["amount"]));
+    let dispute = object["id"].as_str().filter(|id| is_word(id));
+    let dispute = dispute.filter(|_| object["object"] == "dispute");
+    let dispute = dispute.map(str::to_owned);
     let intent: Option<Intent> = match object["object"].as_str() {
         Some("payment_intent") => serde_json::from_value(object).ok(),
         _ => None,
@@ -47,12 +50,18 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
     // Only what moves a payment forward is believed without asking: an event may be late.
     let is_forward =
         |told: &Told| matches!(told.report.verdict, Verdict::Authorised | Verdict::Captured);
+    let told = told.filter(is_forward);
+    let claim = Claim {
+        dispute,
+        complaint,
+        amount: told.as_ref().and_then(|told| told.report.amount),
+    };
     Ok(Some(Notice {
         id,
         provider: ProviderId::Stripe,
         reference,
-        told: told.filter(is_forward),
-        complaint,
+        told,
+        claim,
     }))
 }
 

@@ -1,18 +1,20 @@
 //! Stripe: payments as PaymentIntents with manual capture, over its HTTP API.
 
 mod api;
+mod dispute;
 mod event;
 mod intent;
 mod settings;
 mod signature;
 
 use super::api::Reply;
-use super::provider::{Answer, Listed, PaymentReport, Provider, Told};
+use super::provider::{Answer, Listed, ListedDispute, PaymentReport, Provider, Told};
 use super::secrets::WebhookSecrets;
-use crate::inventory::{Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
+use crate::inventory::{DisputeReport, Money, Offer, PaymentRef, ProviderId, RefundRef, Verdict};
 use api::{FormBody, StripeApi};
 use async_trait::async_trait;
 use axum::http::HeaderValue;
+use dispute::{DisputeList, StripeDispute};
 pub(super) use event::notice;
 use intent::{Intent, IntentList, RefundList, StripeRefund};
 pub use settings::StripeArgs;
@@ -245,6 +247,36 @@ impl Provider for Stripe {
             }
         }
         Answer::Unknown
+    }
+
+    async fn dispute(&self, id: &str) -> Answer<DisputeReport> {
+        let path = format!("/v1/disputes/{id}");
+        let reply: Reply<StripeDispute> = self.api.get(&path, &FormBody::default()).await;
+        reply.into_answer().and_then(StripeDispute::into_report)
+    }
+
+    async fn disputes(&self, from: Time) -> Answer<Vec<ListedDispute>> {
+        let mut listed = Vec::new();
+        let mut after = None;
+        for _ in 0..PAGES_MAX {
+            let mut query = FormBody::default()
+                .with("limit", 100)
+                .with("created[gte]", from.0.div_euclid(1000));
+            if let Some(last) = &after {
+                query = query.with("starting_after", last);
+            }
+            let page: DisputeList = match self.api.get("/v1/disputes", &query).await.into_answer() {
+                Answer::Known(page) => page,
+                other => return other.map(|_: DisputeList| Vec::new()),
+            };
+            after = page.data.last().map(|last| last.id.clone());
+            let disputes = page.data.into_iter();
+            listed.extend(disputes.filter_map(StripeDispute::into_listed));
+            if !page.has_more || after.is_none() {
+                return Answer::Known(listed);
+            }
+        }
+        Answer::Refused("there are more disputes than can be listed".into())
     }
 
     async fn list(&self, from: Time, to: Time) -> Answer<Vec<Listed>> {

@@ -1,11 +1,12 @@
 //! One round of the relay: it renews its leases, reads, publishes in waves, and acknowledges.
 
-use super::broker::{Broker, CONNECT, Failure, FailureKind, Outcome, PUBLISH};
+use super::broker::{Broker, Outcome, PUBLISH};
 use super::instruments::{SENT, count_failure};
 use super::message::Message;
 use super::window::Window;
 use crate::inventory::Refused;
 use crate::inventory::outbox::{LEASE_SECONDS, OUTBOX_ROWS_MAX, Outbox, OutboxRow};
+use brokers::{CONNECT, Failure, FailureKind};
 use futures_util::future::join_all;
 use shared::crypto::random_id;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 //! wrong is named while sales go on.
 
 mod inbox;
+mod notifier;
 mod sale;
 mod trouble;
 

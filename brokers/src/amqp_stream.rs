@@ -1,7 +1,7 @@
 //! Connections of the AMQP client, with TLS or without. Its own TLS comes with an implementation of
 //! PKCS #12 and its ciphers; here the client is handed connections that speak TLS already.
 
-use super::address::Host;
+use crate::Host;
 use async_rs::traits::Reactor;
 use async_rs::util::RuntimeParts;
 use async_rs::{Runtime, Tokio};
@@ -19,30 +19,30 @@ use tokio_rustls::TlsConnector;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
 /// The runtime that the client works on.
-pub(super) type AmqpRuntime = RuntimeParts<Tokio, Sockets>;
+pub(crate) type AmqpRuntime = RuntimeParts<Tokio, Sockets>;
 
 /// A connection in either form.
-pub(super) trait Duplex:
+pub(crate) trait Duplex:
     tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin
 {
 }
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// A connection, as the client wants it.
-pub(super) type AmqpStream = Compat<Box<dyn Duplex>>;
+pub(crate) type AmqpStream = Compat<Box<dyn Duplex>>;
 
 /// Sockets of Tokio whose connections may speak TLS.
 #[derive(Clone, Debug)]
-pub(super) struct Sockets(Tokio);
+pub(crate) struct Sockets(Tokio);
 
 /// Returns the runtime of the caller.
-pub(super) fn runtime() -> Runtime<AmqpRuntime> {
+pub(crate) fn runtime() -> Runtime<AmqpRuntime> {
     let tokio = Tokio::current();
     Runtime::new(RuntimeParts::new(tokio.clone(), Sockets(tokio)))
 }
 
 /// Connects to a host, by TLS if there is a configuration for it.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     host: &Host,
     tls: Option<Arc<rustls::ClientConfig>>,
 ) -> io::Result<AmqpStream> {

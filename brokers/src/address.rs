@@ -12,19 +12,25 @@ const UNKNOWN: &str = "neither kafka://, nats:// nor amqp://, nor with TLS kafka
 const PREFIX: &str = "fairline";
 
 /// A broker, and how to log in there.
-pub(crate) struct Address {
-    pub(super) protocol: Protocol,
-    pub(super) hosts: Vec<Host>,
-    pub(super) login: Option<Login>,
+pub struct Address {
+    /// The broker's protocol.
+    pub protocol: Protocol,
+    /// Its hosts, of which any may be asked first.
+    pub hosts: Vec<Host>,
+    /// Login, if one is needed.
+    pub login: Option<Login>,
     /// How to connect by TLS; none without.
-    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    pub tls: Option<Arc<rustls::ClientConfig>>,
     /// First part of the topics of Kafka and of the subjects of NATS, and the exchange of RabbitMQ.
-    pub(super) prefix: String,
+    pub prefix: String,
 }
 
+/// Protocol of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub enum Protocol {
+    /// Kafka's, with the way in which the password is shown.
     Kafka(Sasl),
+    /// NATS with JetStream.
     Nats,
     /// AMQP 0.9.1, with the virtual host.
     Amqp(String),
@@ -32,22 +38,30 @@ pub(super) enum Protocol {
 
 /// How Kafka is shown the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sasl {
+pub enum Sasl {
+    /// In clear.
     Plain,
+    /// By SCRAM with SHA-256.
     ScramSha256,
+    /// By SCRAM with SHA-512.
     ScramSha512,
 }
 
+/// A server of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Host {
-    pub(super) name: String,
-    pub(super) port: u16,
+pub struct Host {
+    /// Name or address.
+    pub name: String,
+    /// Port.
+    pub port: u16,
 }
 
 /// A name and a password, or a token alone. Never printed.
-pub(super) struct Login {
-    pub(super) user: String,
-    pub(super) password: Option<String>,
+pub struct Login {
+    /// Name, or the token of NATS.
+    pub user: String,
+    /// Password; none with a token.
+    pub password: Option<String>,
 }
 
 /// Parameters of a URL after its `?`.
@@ -62,7 +76,7 @@ impl Address {
     ///
     /// # Errors
     /// The end of a sentence for the operator, without credentials.
-    pub(crate) fn parse(url: &str) -> Result<Address, String> {
+    pub fn parse(url: &str) -> Result<Address, String> {
         let url = url.trim();
         if url.contains('#') {
             return Err("'#' means nothing here, and a password has it as %23".to_owned());
@@ -112,7 +126,7 @@ impl Address {
     }
 
     /// Returns the name of the broker in messages.
-    pub(super) fn broker_name(&self) -> &'static str {
+    pub fn broker_name(&self) -> &'static str {
         match self.protocol {
             Protocol::Kafka(_) => "Kafka",
             Protocol::Nats => "NATS",
@@ -122,7 +136,7 @@ impl Address {
 
     /// Returns what to warn of: a password, and the buyers in events, that cross the internet in
     /// clear.
-    pub(crate) fn warning(&self) -> Option<String> {
+    pub fn warning(&self) -> Option<String> {
         let mut hosts = self.hosts.iter();
         let is_clear = self.tls.is_none()
             && hosts.any(|host| is_clear_in_public(&format!("http://{}", host.name)));
@@ -142,7 +156,7 @@ impl Address {
     ///
     /// # Errors
     /// A sentence for the operator, if the system knows none of them.
-    pub(super) async fn look_up(&self) -> Result<(), String> {
+    pub async fn look_up(&self) -> Result<(), String> {
         for host in &self.hosts {
             if lookup_host((host.name.as_str(), host.port)).await.is_ok() {
                 return Ok(());
@@ -222,7 +236,7 @@ fn prefix(text: &str) -> Result<String, String> {
 }
 
 /// Decodes a part of a URL.
-pub(crate) fn percent_decoded(text: &str) -> String {
+pub fn percent_decoded(text: &str) -> String {
     // The decoder is one of forms, in which these three mean something.
     let text = text.replace('+', "%2B").replace('&', "%26");
     let text = text.replace('=', "%3D");

@@ -1,0 +1,2 @@
+-- What a parked webhook says of its payment that the provider cannot be asked again, as JSON.
+alter table fairline.inbox add column claim text;
