@@ -41,6 +41,14 @@ pub enum EventType {
     EventCancelled,
     /// An event was deleted; nothing had been sold.
     EventRemoved,
+    /// A visitor in line was admitted.
+    AdmissionAdmitted,
+    /// A visitor who was admitted did not come in time.
+    AdmissionMissed,
+    /// The admission of a visitor ended: they were done, left, were removed, or ran out of time.
+    AdmissionFinished,
+    /// The draw of a line was held.
+    DrawHeld,
 }
 
 /// Kind of thing whose events keep their order; a topic of its own with most brokers.
@@ -52,11 +60,21 @@ pub enum Aggregate {
     Hold,
     /// An event.
     Event,
+    /// The admissions of a visitor.
+    Admission,
+    /// The draw of an event.
+    Draw,
 }
 
 impl Aggregate {
     /// All of them.
-    pub const ALL: [Aggregate; 3] = [Aggregate::Order, Aggregate::Hold, Aggregate::Event];
+    pub const ALL: [Aggregate; 5] = [
+        Aggregate::Order,
+        Aggregate::Hold,
+        Aggregate::Event,
+        Aggregate::Admission,
+        Aggregate::Draw,
+    ];
 
     /// Returns its name, the `aggregatetype` of its rows.
     pub fn as_str(self) -> &'static str {
@@ -64,13 +82,15 @@ impl Aggregate {
             Aggregate::Order => "order",
             Aggregate::Hold => "hold",
             Aggregate::Event => "event",
+            Aggregate::Admission => "admission",
+            Aggregate::Draw => "draw",
         }
     }
 }
 
 impl EventType {
     /// All types.
-    pub const ALL: [EventType; 19] = [
+    pub const ALL: [EventType; 23] = [
         EventType::OrderConfirmed,
         EventType::OrderRefunded,
         EventType::OrderCancelled,
@@ -90,6 +110,10 @@ impl EventType {
         EventType::EventOnSale,
         EventType::EventCancelled,
         EventType::EventRemoved,
+        EventType::AdmissionAdmitted,
+        EventType::AdmissionMissed,
+        EventType::AdmissionFinished,
+        EventType::DrawHeld,
     ];
 
     /// Returns its name: the subject, a dot, and what happened to it.
@@ -114,6 +138,10 @@ impl EventType {
             EventType::EventOnSale => "event.on_sale",
             EventType::EventCancelled => "event.cancelled",
             EventType::EventRemoved => "event.removed",
+            EventType::AdmissionAdmitted => "admission.admitted",
+            EventType::AdmissionMissed => "admission.missed",
+            EventType::AdmissionFinished => "admission.finished",
+            EventType::DrawHeld => "draw.held",
         }
     }
 
@@ -147,6 +175,12 @@ impl EventType {
                 "A show was cancelled: nothing is sold any more, and what was sold is refunded."
             }
             EventType::EventRemoved => "An event was deleted; nothing had been sold.",
+            EventType::AdmissionAdmitted => "A visitor in line was admitted.",
+            EventType::AdmissionMissed => "A visitor who was admitted did not come in time.",
+            EventType::AdmissionFinished => {
+                "The admission of a visitor ended: they were done, left, were removed, or ran out of time."
+            }
+            EventType::DrawHeld => "The draw of a line was held.",
         }
     }
 
@@ -180,6 +214,8 @@ impl EventType {
         match self.subject() {
             "hold" => Aggregate::Hold,
             "event" => Aggregate::Event,
+            "admission" => Aggregate::Admission,
+            "draw" => Aggregate::Draw,
             _ => Aggregate::Order,
         }
     }

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 22] = [
+const MIGRATIONS: [(&str, &str); 23] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -96,6 +96,10 @@ const MIGRATIONS: [(&str, &str); 22] = [
     (
         "hourly sales",
         include_str!("../../../migrations/postgres/22_hourly_sales.sql"),
+    ),
+    (
+        "line log",
+        include_str!("../../../migrations/postgres/23_line_log.sql"),
     ),
 ];
 

@@ -7,6 +7,7 @@ mod engine;
 mod hourly_sales;
 mod invoices;
 mod keys;
+mod line_log;
 mod mail;
 mod orders;
 mod outbox;
@@ -42,7 +43,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 14] = [
+const SETUP: [&str; 15] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -57,6 +58,7 @@ const SETUP: [&str; 14] = [
     include_str!("../../../migrations/sqlite/12_webhooks.sql"),
     include_str!("../../../migrations/sqlite/13_blocks.sql"),
     include_str!("../../../migrations/sqlite/14_hourly_sales.sql"),
+    include_str!("../../../migrations/sqlite/15_line_log.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

@@ -13,7 +13,7 @@
 --   reaping    the same
 --   log        read and written
 --   in:…       read and written
--- and those of head.lua, numbers.lua, places.lua, nodes.lua, reap.lua, lapse.lua, admit.lua,
+-- and those of head.lua, save.lua, numbers.lua, places.lua, nodes.lua, reap.lua, lapse.lua, admit.lua,
 -- sweep.lua, changes.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
@@ -49,6 +49,7 @@ if is_lost then
   call('HDEL', keys.meta, 'draw_by')
   -- The last batch may be among the lost writes: the next one is due a full span from now.
   m.last_batch, m.owed = clock, 0
+  m.decided_before = m.decided
   call('HSET', keys.meta, 'run', run, 'life', m.life)
 end
 
