@@ -15,7 +15,7 @@ pub const LOG_ENTRIES_KEPT: u64 = 10_000;
 /// How far a reader has come in the log of a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogPlace {
-    /// Life of the line in which it read last; empty if it has read nothing.
+    /// Lives of the line in which it read; empty if it has read nothing.
     pub life: String,
     /// The last entry that it read.
     pub entry: u64,
@@ -24,8 +24,8 @@ pub struct LogPlace {
 /// A part of the log of a line, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogPage {
-    /// Identity of the line's life. Another one than before means that its store may have lost
-    /// entries.
+    /// Identities of the line's newest lives, the present one last. Others than before mean that its
+    /// store may have lost entries.
     pub life: String,
     /// Entry after which this part begins: the one asked for, unless this life does not know it.
     pub after: u64,

@@ -85,7 +85,7 @@ async fn list_sign_outs(_: Service, State(room): State<Arc<Room>>) -> Json<Vec<S
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct LogQuery {
-    /// Life of the line in which the log was read last; nothing was read if absent.
+    /// Lives of the line, as the last answer had them; nothing was read if absent.
     #[param(example = "7a1f0b6d4932a7c1")]
     life: Option<String>,
     /// The last entry that was read then; 0 if absent.

@@ -28,7 +28,7 @@ impl EventLine {
         let entries = fields.list("units").iter();
         let entries: Option<Vec<LogEntry>> = entries.map(read_entry).collect();
         let page = LogPage {
-            life: fields.text("life"),
+            life: fields.text("lives"),
             after: fields.count("after"),
             entries: entries.ok_or(Unavailable)?,
             is_over: self.cache().view().is_some_and(|view| view.is_over),

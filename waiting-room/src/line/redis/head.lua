@@ -11,7 +11,7 @@ local FIELDS = { 'revision', 'changes', 'numbers', 'known', 'waiting', 'admitted
   'last_batch', 'credit', 'owed', 'settle_from', 'settle_until', 'tellers', 'swept', 'return_by', 'return_chunk', 'registered', 'phase',
   't_joined', 't_admitted', 't_finished', 't_missed', 't_left', 'capacity', 'available', 'held', 'seats_at', 'rate',
   'batch_ms', 'max_active', 'claim_ms', 'session_ms', 'away_ms', 'line_at', 'sale_at', 'closes_at', 'paused', 'draw',
-  'needs_beacon', 'has_beacon', 'draw_last', 'changed_at', 'heard_at', 'unheard', 'decided', 'decided_before' }
+  'needs_beacon', 'has_beacon', 'draw_last', 'changed_at', 'heard_at', 'unheard', 'decided' }
 local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
 local NAMES = { [0] = 'waiting', 'admitted', 'shopping', 'finished', 'missed', 'left', 'ejected' }
 local CHUNK, NODE_MS, IDLE_MS, CHANGES_KEPT = 512, 10000, 600000, 10000

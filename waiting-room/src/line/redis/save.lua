@@ -3,7 +3,8 @@
 --   decisions  written
 -- The log has one entry for all decisions of a kind that a script made. Its id is their count, so that
 -- a reader notices what was trimmed; its field `life` is the life of the store in which they were made.
-local DECISIONS_KEPT, KINDS = 10000, { 'admitted', 'missed', 'finished' }
+-- `lives` in `meta` has the newest lives, each with the count of decisions at its beginning.
+local DECISIONS_KEPT, LIVES_BYTES, KINDS = 10000, 200, { 'admitted', 'missed', 'finished' }
 local decided = {}
 
 -- Adds an entry to the log: its kind with its value, and further fields and values in turn.
