@@ -11,6 +11,7 @@ mod fan_state;
 mod history;
 pub(super) mod link;
 mod log_check;
+mod logged;
 mod mutations;
 mod node;
 mod oracle;

@@ -221,7 +221,7 @@ impl Oracle {
                 self.check_numbers(step, before, after);
                 self.check_draw(step, before, after, crowd);
                 self.check_admission(step, before, after, crowd);
-                if let Some(why) = wrong_log(step, before, after) {
+                if let Some(why) = wrong_log(step.name, before, after) {
                     self.fail(why);
                 }
             }

@@ -3,9 +3,8 @@
 use super::crowd::Crowd;
 use super::draw_state::HELD;
 use super::drawn::{self, DrawPlan};
-use super::fan::{Door, FanRequest, eject};
+use super::fan::{Door, FanRequest, eject, read_log};
 use super::fan_state::Fan;
-use super::log_check;
 use super::node::Node;
 use super::plan::{Fault, Plan, RunMode};
 use super::wire::Wires;
@@ -368,7 +367,7 @@ impl Run {
             let _ = door.line.find(&door.event, number).await;
             let _ = door.line.peek(&door.event, visitors[fan]).await;
             let _ = door.line.living(&door.event, &visitors).await;
-            log_check::read_on(&door).await;
+            read_log(&door).await;
         });
     }
 
@@ -394,7 +393,7 @@ impl Run {
         };
         sleep(Duration::from_millis(rest)).await;
         if let Some(door) = self.some_door() {
-            log_check::read_on(&door).await;
+            read_log(&door).await;
         }
         if let Some(why) = self.disagreement() {
             self.world.lock().oracle.fail(why);

@@ -2,7 +2,7 @@
 //! since the step before is read again.
 
 use super::draw_state::Draw;
-use super::log_check::{LoggedEntry, read_log};
+use super::logged::{LoggedEntry, read_stream};
 use crate::line::Life;
 use crate::line::hearing::Hearing;
 use shared::ids::VisitorId;
@@ -243,7 +243,7 @@ impl Stored {
         };
         let mut stored = before.cloned().unwrap_or_default();
         stored.read_meta(meta);
-        stored.log.update(database, keys::DECISIONS, read_log);
+        stored.log.update(database, keys::DECISIONS, read_stream);
         let waits = stored.waiting.update(database, keys::ALIVE, read_bits);
         let owned = stored.owners.update(database, keys::OWNERS, |value| {
             read_numbers(value, 2).map(|owner| owner as u16).collect()
