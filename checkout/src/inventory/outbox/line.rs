@@ -100,14 +100,19 @@ fn event_of(event: &EventId, entry: &LogEntry, decision: &LineDecision) -> Outbo
             (held, event.as_str().to_owned(), json(&payload), entry.at)
         }
     };
-    let (name, life, number) = (event_type.as_str(), &entry.life, entry.entry);
-    let identity = format!("{event} {life} {number} {} {name} {aggregate}", entry.at.0);
+    let id = id_of(event, entry, event_type, &aggregate);
     OutboxEntry {
-        id: format!("evt_{}", hex(&sha256(identity.as_bytes())[..20])),
+        id,
         event_type,
         aggregate,
         payload,
         traceparent: None,
         at,
     }
+}
+
+fn id_of(event: &EventId, entry: &LogEntry, event_type: EventType, aggregate: &str) -> String {
+    let (name, life, number, at) = (event_type.as_str(), &entry.life, entry.entry, entry.at.0);
+    let identity = format!("{event} {life} {number} {at} {name} {aggregate}");
+    format!("evt_{}", hex(&sha256(identity.as_bytes())[..20]))
 }
