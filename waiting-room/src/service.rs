@@ -9,7 +9,7 @@ use axum::http::{StatusCode, request::Parts};
 use serde::Deserialize;
 use shared::cancellation::Cancellation;
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, Parameters, Problem};
+use shared::http::problem::{Input, Parameters, Problem, saturating};
 use shared::ids::Availability;
 use shared::line_log::{LOG_ENTRIES_MAX, LogPage, LogPlace};
 use shared::service_key::require_service_key;
@@ -89,11 +89,13 @@ struct LogQuery {
     #[param(example = "7a1f0b6d4932a7c1")]
     life: Option<String>,
     /// The last entry that was read then; 0 if absent.
-    #[param(example = 4112)]
-    after: Option<u64>,
+    #[serde(default, deserialize_with = "saturating")]
+    #[param(example = 4112, minimum = 0)]
+    after: Option<u32>,
     /// Largest number of entries, at most 20; 20 if absent.
-    #[param(example = 20)]
-    limit: Option<usize>,
+    #[serde(default, deserialize_with = "saturating")]
+    #[param(example = 20, minimum = 0)]
+    limit: Option<u32>,
 }
 
 /// Read what the line decided after a place in its log: admissions and their ends, the draw.
@@ -109,9 +111,9 @@ async fn read_log(
     let (event, _) = find_any(&room, &event).await?;
     let place = LogPlace {
         life: query.life.unwrap_or_default(),
-        entry: query.after.unwrap_or(0),
+        entry: query.after.unwrap_or(0).into(),
     };
-    let limit = query.limit.unwrap_or(LOG_ENTRIES_MAX);
+    let limit = query.limit.map_or(LOG_ENTRIES_MAX, |limit| limit as usize);
     let page = room.line.decisions(&event, &place, limit).await?;
     Ok(Json(page))
 }
