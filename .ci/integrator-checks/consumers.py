@@ -18,7 +18,7 @@ from common import DOCUMENT, EVENT, MODULES, free_port, until
 
 TARGET = MODULES.parents[1]
 BROKERS = TARGET / "brokers/bin"
-TOPICS = ["fairline.order", "fairline.hold", "fairline.event"]
+TOPICS = [f"fairline.{name}" for name in ("order", "hold", "event", "admission", "draw")]
 
 
 def block(language):

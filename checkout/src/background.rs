@@ -1,6 +1,6 @@
 //! The tick of the checkout: lapsed holds and orders, new versions of the seat maps, and reports to
 //! the waiting room; beside it the reconciler of payments, the end of cancelled shows, the relay of
-//! events, mail, webhooks and analytics.
+//! events, mail, webhooks, analytics and what the lines tell.
 
 use crate::analytics;
 use crate::app::Shop;
@@ -9,6 +9,7 @@ use crate::housekeeping;
 use crate::inventory::layout::Layout;
 use crate::inventory::seat_map::VERSION_MS;
 use crate::inventory::{REPORTS_MAX, Report};
+use crate::line_events;
 use crate::mail;
 use crate::payment::reconciler;
 use crate::relay;
@@ -47,6 +48,7 @@ pub async fn run(shop: Arc<Shop>) {
         mail::run(&shop),
         webhooks::run(&shop),
         analytics::run(&shop),
+        line_events::run(&shop),
         housekeeping::run(&shop)
     );
 }

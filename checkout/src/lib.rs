@@ -20,6 +20,7 @@ mod invoice_pdf;
 mod invoices;
 pub mod jwks;
 mod known_events;
+mod line_events;
 pub mod mail;
 pub mod metrics;
 mod order_look_up;

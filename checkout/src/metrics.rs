@@ -7,6 +7,7 @@ use crate::instruments::{
     POOL_WAIT_SECONDS, PROVIDER_SECONDS, WEBHOOKS,
 };
 use crate::inventory::SeatMap;
+use crate::line_events;
 use crate::mail;
 use crate::relay;
 use crate::webhooks;
@@ -75,6 +76,7 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
     mail::register(registry);
     webhooks::register(registry);
     analytics::register(registry);
+    line_events::register(registry);
     registry.add_collector(SeatsCollector(shop.clone()));
 }
 

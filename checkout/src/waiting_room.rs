@@ -9,6 +9,7 @@ use shared::context::AppContext;
 use shared::event_details::EventDetails;
 use shared::http::credentials::cookie_name;
 use shared::ids::{Availability, EventId};
+use shared::line_log::{LogPage, LogPlace};
 use shared::organiser::COOKIE;
 use shared::remote::RemoteService;
 use shared::sign_outs::{Shared, SignOut};
@@ -43,6 +44,17 @@ pub struct EventFacts {
 pub enum EventAnswer {
     /// The event.
     Event(Box<EventFacts>),
+    /// There is no such event, or none any more.
+    Unknown,
+    /// No answer.
+    Unanswered,
+}
+
+/// Answer to the question about the log of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogAnswer {
+    /// What follows.
+    Page(LogPage),
     /// There is no such event, or none any more.
     Unknown,
     /// No answer.
@@ -85,6 +97,9 @@ pub trait WaitingRoom: Send + Sync {
 
     /// Reports that the show was cancelled: its line closes, and fans are told.
     async fn cancel(&self, event: &EventId, cancellation: &Cancellation) -> Reported;
+
+    /// Returns what the line decided after a place in its log.
+    async fn log(&self, event: &EventId, place: &LogPlace) -> LogAnswer;
 }
 
 /// A waiting room in another process, by HTTP.
@@ -192,6 +207,19 @@ impl WaitingRoom for RemoteWaitingRoom {
         let body = serde_json::to_string(cancellation).ok();
         self.report_by(Method::PUT, path, &self.service_key, body)
             .await
+    }
+
+    async fn log(&self, event: &EventId, place: &LogPlace) -> LogAnswer {
+        let LogPlace { life, entry } = place;
+        let path = format!("/api/v1/events/{event}/log?life={life}&after={entry}");
+        let key = &self.service_key;
+        match self.service.ask(Method::GET, &path, key, None).await {
+            Some((StatusCode::NOT_FOUND, _)) => LogAnswer::Unknown,
+            Some((StatusCode::OK, body)) => {
+                serde_json::from_slice(&body).map_or(LogAnswer::Unanswered, LogAnswer::Page)
+            }
+            _ => LogAnswer::Unanswered,
+        }
     }
 }
 

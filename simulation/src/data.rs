@@ -61,6 +61,8 @@ pub enum Value {
     Set(BTreeSet<Vec<u8>>),
     /// A sorted set.
     Sorted(SortedSet),
+    /// A stream.
+    Stream(Stream),
 }
 
 /// A score, ordered as numbers are. It is never NaN.
@@ -130,6 +132,21 @@ impl SortedSet {
     }
 }
 
+/// Id of an entry of a stream: two numbers, the first of which counts more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamId(pub u64, pub u64);
+
+/// A stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stream {
+    /// The entries with their fields and values in turn, the oldest first.
+    pub entries: VecDeque<(StreamId, Vec<Vec<u8>>)>,
+    /// The id that was added last.
+    pub(crate) last: StreamId,
+    /// Number of the entries that were removed from the beginning.
+    pub(crate) removed: u64,
+}
+
 /// A type of values.
 pub(crate) trait Kind: Default {
     fn of(value: &Value) -> Option<&Self>;
@@ -164,12 +181,13 @@ macro_rules! kind {
     };
 }
 
-// An empty string stays; an empty collection goes.
+// An empty string or stream stays; any other empty collection goes.
 kind!(Vec<u8>, Text, |_| false);
 kind!(BTreeMap<Vec<u8>, Vec<u8>>, Hash, BTreeMap::is_empty);
 kind!(VecDeque<Vec<u8>>, List, VecDeque::is_empty);
 kind!(BTreeSet<Vec<u8>>, Set, BTreeSet::is_empty);
 kind!(SortedSet, Sorted, SortedSet::is_empty);
+kind!(Stream, Stream, |_| false);
 
 /// A key's value, shared with snapshots until it changes.
 #[derive(Clone, Debug, PartialEq)]

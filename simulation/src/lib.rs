@@ -10,7 +10,7 @@ mod number;
 mod runtime;
 mod server;
 
-pub use data::{Database, Life, Reply, Snapshot, SortedSet, Value};
+pub use data::{Database, Life, Reply, Snapshot, SortedSet, Stream, StreamId, Value};
 pub use dice::Dice;
 pub use runtime::run;
 pub use server::{Rewrite, Server};

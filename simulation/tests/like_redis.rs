@@ -109,6 +109,9 @@ impl Both {
                 Reply::Status(kind) if kind == "hash" => self.run(&[b"HGETALL", &name]),
                 Reply::Status(kind) if kind == "list" => self.run(&[b"LRANGE", &name, b"0", b"-1"]),
                 Reply::Status(kind) if kind == "set" => self.run(&[b"SMEMBERS", &name]),
+                Reply::Status(kind) if kind == "stream" => {
+                    self.run(&[b"XRANGE", &name, b"-", b"+"])
+                }
                 _ => self.run(&[b"ZRANGE", &name, b"0", b"-1", b"WITHSCORES"]),
             };
         }
@@ -138,9 +141,11 @@ fn command(dice: &mut Dice, shape: &str) -> Vec<Vec<u8>> {
 fn word(dice: &mut Dice, sign: &str) -> String {
     match sign {
         // A key of each type, and sometimes one of another.
-        "ks" | "kh" | "kl" | "kt" | "kz" if dice.chance(970) => format!("{sign}{}", dice.below(3)),
-        "ks" | "kh" | "kl" | "kt" | "kz" | "k" => {
-            let kind = dice.pick(&["ks", "kh", "kl", "kt", "kz"]);
+        "ks" | "kh" | "kl" | "kt" | "kz" | "kx" if dice.chance(970) => {
+            format!("{sign}{}", dice.below(3))
+        }
+        "ks" | "kh" | "kl" | "kt" | "kz" | "kx" | "k" => {
+            let kind = dice.pick(&["ks", "kh", "kl", "kt", "kz", "kx"]);
             format!("{kind}{}", dice.below(3))
         }
         "m" => format!("m{}", dice.below(12)),
@@ -160,6 +165,8 @@ fn word(dice: &mut Dice, sign: &str) -> String {
             2 => format!("({}", dice.below(30)),
             _ => (dice.below(40) as i64 - 5).to_string(),
         },
+        // Ids that mostly rise.
+        "x" => format!("{}-{}", dice.below(4000), dice.below(3)),
         "unit" => dice.pick(&["BYTE", "BIT"]).to_owned(),
         "op" => dice.pick(&["AND", "OR", "XOR"]).to_owned(),
         "flag" => dice.pick(&["NX", "XX", "GT", "LT", "CH"]).to_owned(),
@@ -176,7 +183,7 @@ fn word(dice: &mut Dice, sign: &str) -> String {
     }
 }
 
-const SHAPES: [&str; 70] = [
+const SHAPES: [&str; 76] = [
     "GET ks",
     "SET ks m",
     "SET ks n",
@@ -247,6 +254,12 @@ const SHAPES: [&str; 70] = [
     "ZREMRANGEBYSCORE kz s s",
     "ZREMRANGEBYRANK kz i i",
     "ZREVRANGE kz i i",
+    "XADD kx x m m",
+    "XADD kx MAXLEN ~ 3 x m n m n",
+    "XADD kx MAXLEN = 5 x m n",
+    "XLEN kx",
+    "XRANGE kx - + COUNT o",
+    "XRANGE kx x + COUNT i",
 ];
 
 const SHAPES_OF_KEYS: [&str; 9] = [
@@ -282,7 +295,7 @@ fn random_commands_have_the_same_replies_and_leave_the_same_data() {
     both.compare();
 }
 
-const SCRIPTS: [&str; 34] = [
+const SCRIPTS: [&str; 35] = [
     "return 1",
     "return 3.99",
     "return -3.99",
@@ -317,6 +330,7 @@ const SCRIPTS: [&str; 34] = [
     "return y",
     "local t = {} for i = 1, 5 do t[#t + 1] = i end return redis.call('RPUSH', KEYS[1] .. 'l', unpack(t))",
     "return redis.sha1hex('a')",
+    "local x = KEYS[1] .. 'x' for i = 1, 450 do redis.call('XADD', x, 'MAXLEN', '~', 120, i .. '-0', 'a', i) end return redis.call('XRANGE', x, '40-0', '+')",
 ];
 
 #[test]

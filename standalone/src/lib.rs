@@ -5,13 +5,16 @@ pub mod demo;
 use async_trait::async_trait;
 use checkout::inventory::Inventory;
 use checkout::jwks::Jwks;
-use checkout::waiting_room::{EventAnswer, EventFacts, Extension, Reported, WaitingRoom};
+use checkout::waiting_room::{
+    EventAnswer, EventFacts, Extension, LogAnswer, Reported, WaitingRoom,
+};
 use shared::cancellation::Cancellation;
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::http::front::Front;
 use shared::http::problem::Problem;
 use shared::ids::{Availability, EventId};
+use shared::line_log::{LOG_ENTRIES_MAX, LogPlace};
 use shared::metrics::Registry;
 use shared::settings::Settings;
 use shared::time::{Clock, Time};
@@ -169,6 +172,14 @@ impl WaitingRoom for LocalWaitingRoom {
 
     async fn cancel(&self, event: &EventId, cancellation: &Cancellation) -> Reported {
         reported(waiting_room::cancel(&*self.line, event, cancellation).await)
+    }
+
+    async fn log(&self, event: &EventId, place: &LogPlace) -> LogAnswer {
+        match self.line.decisions(event, place, LOG_ENTRIES_MAX).await {
+            Ok(page) => LogAnswer::Page(page),
+            Err(Refused::NoSuchEvent) => LogAnswer::Unknown,
+            Err(_) => LogAnswer::Unanswered,
+        }
     }
 }
 

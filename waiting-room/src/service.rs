@@ -6,10 +6,12 @@ use crate::credentials::find_any;
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::{StatusCode, request::Parts};
+use serde::Deserialize;
 use shared::cancellation::Cancellation;
 use shared::http::openapi::Refusals;
-use shared::http::problem::{Input, Problem};
+use shared::http::problem::{Input, Parameters, Problem, saturating};
 use shared::ids::Availability;
+use shared::line_log::{LOG_ENTRIES_MAX, LogPage, LogPlace};
 use shared::service_key::require_service_key;
 use shared::sign_outs::SignOut;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(report_availability))
         .routes(routes!(cancel_line))
         .routes(routes!(list_sign_outs))
+        .routes(routes!(read_log))
 }
 
 /// Proof that a request came with the service key, as a handler's first argument, so that nothing
@@ -75,4 +78,42 @@ async fn cancel_line(
     responses((status = 200, description = "The sign-outs", body = Vec<SignOut>), Refusals))]
 async fn list_sign_outs(_: Service, State(room): State<Arc<Room>>) -> Json<Vec<SignOut>> {
     Json(room.site.organisers.sign_outs().all())
+}
+
+/// A place in the log of a line.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct LogQuery {
+    /// Lives of the line, as the last answer had them; nothing was read if absent.
+    #[param(example = "7a1f0b6d4932a7c1")]
+    life: Option<String>,
+    /// The last entry that was read then; 0 if absent.
+    #[serde(default, deserialize_with = "saturating")]
+    #[param(example = 4112, minimum = 0)]
+    after: Option<u32>,
+    /// Largest number of entries, at most 20; 20 if absent.
+    #[serde(default, deserialize_with = "saturating")]
+    #[param(example = 20, minimum = 0)]
+    limit: Option<u32>,
+}
+
+/// Read what the line decided after a place in its log: admissions and their ends, the draw.
+#[utoipa::path(get, path = "/api/v1/events/{event}/log", tag = "line",
+    params(("event" = String, Path), LogQuery), security(("service" = [])),
+    responses((status = 200, description = "What follows, the oldest first", body = LogPage), Refusals))]
+async fn read_log(
+    _: Service,
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+    Parameters(query): Parameters<LogQuery>,
+) -> Result<Json<LogPage>, Problem> {
+    let (event, _) = find_any(&room, &event).await?;
+    let place = LogPlace {
+        life: query.life.unwrap_or_default(),
+        entry: query.after.unwrap_or(0).into(),
+    };
+    let limit = query.limit.map_or(LOG_ENTRIES_MAX, |limit| limit as usize);
+    let page = room.line.decisions(&event, &place, limit).await?;
+    Ok(Json(page))
 }

@@ -8,7 +8,7 @@ use super::hourly_sales::HourlySalesStore;
 use super::mail::MailQueue;
 use super::model::*;
 use super::order_page::OrderPage;
-use super::outbox::{Outbox, OutboxEntry};
+use super::outbox::{LineLogStore, Outbox, OutboxEntry};
 use super::personal::{BuyerChange, OrderKey, StoredBuyer};
 use super::refund_sums::RefundSum;
 use super::rules::{Rules, RulesPatch};
@@ -244,6 +244,9 @@ pub trait Engine: Send + Sync {
 
     /// Returns the sales by the hour.
     fn hourly_sales(&self) -> &dyn HourlySalesStore;
+
+    /// Returns the place of the outbox in the logs of the lines.
+    fn line_log(&self) -> &dyn LineLogStore;
 
     /// Returns the databases over which events are distributed; empty for SQLite.
     async fn shards(&self) -> Result<Vec<ShardView>, Refused>;

@@ -16,6 +16,7 @@ mod holds;
 mod hourly_sales;
 mod invoices;
 mod late;
+mod line_log;
 mod mails;
 mod nodes;
 mod order_list;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use checkout::inventory::hourly_sales::HourlySalesStore;
 use checkout::inventory::mail::MailQueue;
-use checkout::inventory::outbox::{Outbox, OutboxEntry};
+use checkout::inventory::outbox::{LineLogStore, Outbox, OutboxEntry};
 use checkout::inventory::webhooks::WebhookStore;
 use checkout::inventory::*;
 use shared::ids::EventId;
@@ -250,6 +250,9 @@ impl Engine for Mortal {
     }
     fn hourly_sales(&self) -> &dyn HourlySalesStore {
         self.living.hourly_sales()
+    }
+    fn line_log(&self) -> &dyn LineLogStore {
+        self.living.line_log()
     }
     async fn shards(&self) -> Result<Vec<ShardView>, Refused> {
         self.death.stop().await;

@@ -5,12 +5,15 @@ use checkout::Shop;
 use checkout::inventory::Inventory;
 use checkout::jwks::Jwks;
 use checkout::settings::SeatsArgs;
-use checkout::waiting_room::{EventAnswer, EventFacts, Extension, Reported, WaitingRoom};
+use checkout::waiting_room::{
+    EventAnswer, EventFacts, Extension, LogAnswer, Reported, WaitingRoom,
+};
 use serde_json::json;
 use shared::cancellation::Cancellation;
 use shared::data_dir::DataFolder;
 use shared::http::load::LoadArgs;
 use shared::ids::{Availability, EventId};
+use shared::line_log::LogPlace;
 use shared::mistakes::Mistakes;
 use shared::settings::Common;
 use shared::time::Clock;
@@ -54,6 +57,9 @@ impl WaitingRoom for Everyone {
     }
     async fn cancel(&self, _: &EventId, _: &Cancellation) -> Reported {
         Reported::Taken
+    }
+    async fn log(&self, _: &EventId, _: &LogPlace) -> LogAnswer {
+        LogAnswer::Unknown
     }
 }
 

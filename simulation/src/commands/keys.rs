@@ -107,6 +107,7 @@ fn kind(database: &mut Database, words: Words<'_>) -> Outcome {
         Some(Value::List(_)) => "list",
         Some(Value::Set(_)) => "set",
         Some(Value::Sorted(_)) => "zset",
+        Some(Value::Stream(_)) => "stream",
     };
     Ok(Reply::Status(kind.to_owned()))
 }

@@ -9,6 +9,7 @@ mod lists;
 mod sets;
 mod sorted_ranges;
 mod sorted_sets;
+mod streams;
 mod strings;
 mod words;
 
@@ -37,6 +38,7 @@ pub(crate) fn run(database: &mut Database, words: Words<'_>) -> Outcome {
         keys::run,
         lists::run,
         sets::run,
+        streams::run,
     ];
     for family in families {
         if let Some(outcome) = family(database, name, words) {

@@ -28,6 +28,7 @@ mod hourly_sales;
 mod https;
 mod journey;
 mod keys;
+mod line_events;
 mod lost_answers;
 mod mail;
 mod matrix;

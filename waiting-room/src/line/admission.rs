@@ -5,6 +5,7 @@ use super::state::State;
 use super::throughput::Rates;
 use super::{Claimed, REPORT_SECONDS_MAX, Slot, VisitorState};
 use shared::ids::VisitorId;
+use shared::line_log::{AdmissionEnd, LineDecision};
 use shared::time::Time;
 
 /// Admission credit of one fan. Credit is counted as (fans per minute) × milliseconds, so that no
@@ -90,7 +91,41 @@ impl State {
         self.admitted += 1;
         self.lapses.insert((claim_by, number));
         self.changed.insert(number);
+        let visitor = entry.visitor;
         self.flow.waited(waited_ms);
+        let decision = LineDecision::Admitted {
+            visitor,
+            number,
+            admitted_at: now,
+            claim_by: self.hearing.clock_time(claim_by),
+            waited_seconds: Some(waited_ms as u64 / 1000),
+        };
+        self.decided.push((now, decision));
+    }
+
+    /// Notes for the log how the admission of a visitor ended; one who waits has none.
+    pub(super) fn decide_end(&mut self, number: u64, end: VisitorState, now: Time) {
+        let entry = self.entries[number as usize - 1];
+        if !entry.standing.is_inside() {
+            return;
+        }
+        let visitor = entry.visitor;
+        let how = match end {
+            VisitorState::Missed if entry.standing == VisitorState::Admitted => None,
+            VisitorState::Missed => Some(AdmissionEnd::Expired),
+            VisitorState::Left => Some(AdmissionEnd::Left),
+            VisitorState::Ejected => Some(AdmissionEnd::Ejected),
+            _ => Some(AdmissionEnd::Finished),
+        };
+        let decision = match how {
+            None => LineDecision::Missed { visitor, number },
+            Some(how) => LineDecision::Finished {
+                visitor,
+                number,
+                how,
+            },
+        };
+        self.decided.push((now, decision));
     }
 
     /// Claims the visitor's slot until it expires. The number refuses a token of an earlier place

@@ -6,6 +6,7 @@ use super::state::{State, StoredPlace};
 use super::{DrawState, Outcome, Phase, Spot, VisitorState};
 use crate::draw::{self, Beacon, Round};
 use shared::ids::VisitorId;
+use shared::line_log::LineDecision;
 use shared::time::Time;
 
 impl State {
@@ -47,11 +48,19 @@ impl State {
         let randomness = round.and_then(|round| draw::unhex_all(&round.randomness));
         let seed = draw::unhex(&self.memory.seed).unwrap_or_default();
         let order = draw::order(&seed, &randomness.unwrap_or_default(), &entries);
-        self.memory.outcome = Some(Outcome {
+        let outcome = Outcome {
             at: now,
             entries: waiting.len() as u64,
             root: draw::root(entries),
-        });
+        };
+        let decision = LineDecision::Drawn {
+            seed: self.memory.seed.clone(),
+            commitment: draw::commitment(&seed),
+            entries: outcome.entries,
+            root: outcome.root.clone(),
+        };
+        self.decided.push((now, decision));
+        self.memory.outcome = Some(outcome);
         self.by_visitor.clear();
         self.alive = Alive::default();
         self.away.clear();

@@ -2,6 +2,7 @@
 //! events share nothing.
 
 use super::clients::ClientTable;
+use super::engine::{Engine, Failures, start};
 use super::journal::{self, Journal};
 use super::state::State;
 use super::{
@@ -11,11 +12,11 @@ use super::{
 use crate::draw::{Beacon, Round};
 use crate::pass::Pass;
 use async_trait::async_trait;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use shared::deadline;
-use shared::group_commit::{Durable, GroupCommit, Unavailable};
+use shared::group_commit::{GroupCommit, Unavailable};
 use shared::ids::{Availability, EventId, VisitorId};
-use shared::metrics::writers::{self, WriterMetrics};
+use shared::line_log::{LogPage, LogPlace};
 use shared::time::{Clock, Time};
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,52 +32,6 @@ pub struct Embedded {
     events: RwLock<BTreeMap<EventId, GroupCommit<Engine>>>,
     clients: ClientTable,
     failures: Failures,
-}
-
-/// Why the journals of some events cannot be written. Locked for a look-up or a change.
-type Failures = Arc<Mutex<BTreeMap<EventId, String>>>;
-
-struct Engine {
-    state: State,
-    journal: Journal,
-    clock: Clock,
-    failures: Failures,
-    has_failed: bool,
-}
-
-impl Durable for Engine {
-    const COMMIT: &'static str = "commit line";
-
-    fn metrics() -> &'static WriterMetrics {
-        &writers::LINE
-    }
-
-    fn commit(&mut self) -> Result<(), String> {
-        let is_change = self.state.has_new_memory || !self.state.changed.is_empty();
-        let written = self.journal.write(&self.state);
-        let event = &self.state.settings.id;
-        if let Err(error) = written {
-            let error = error.to_string();
-            self.has_failed = true;
-            self.failures.lock().insert(event.clone(), error.clone());
-            return Err(error);
-        }
-        if is_change && std::mem::take(&mut self.has_failed) {
-            self.failures.lock().remove(event);
-        }
-        self.state.changed.clear();
-        self.state.has_new_memory = false;
-        self.state.is_renumbered = false;
-        Ok(())
-    }
-
-    fn recover(&mut self) -> Result<(), String> {
-        let state = self.journal.read(self.clock.now())?;
-        let mut state = state.ok_or("the journal is empty")?;
-        state.take_over(&self.state);
-        self.state = state;
-        Ok(())
-    }
 }
 
 impl Embedded {
@@ -144,23 +99,6 @@ fn clean_up(path: &Path) -> Result<(), Refused> {
         tracing::error!(%error, file = %path.display(), "removed journal could not be deleted");
         Unavailable.into()
     })
-}
-
-fn start(
-    state: State,
-    journal: Journal,
-    clock: &Clock,
-    failures: &Failures,
-) -> Result<GroupCommit<Engine>, String> {
-    let name = format!("line-{}", state.settings.id);
-    let engine = Engine {
-        state,
-        journal,
-        clock: clock.clone(),
-        failures: failures.clone(),
-        has_failed: false,
-    };
-    GroupCommit::start(&name, engine).map_err(|error| format!("no thread for {name}: {error}"))
 }
 
 #[async_trait]
@@ -430,6 +368,18 @@ impl Line for Embedded {
 
     fn now(&self, _: &EventId) -> Option<Time> {
         None
+    }
+
+    async fn decisions(
+        &self,
+        event: &EventId,
+        place: &LogPlace,
+        limit: usize,
+    ) -> Result<LogPage, Refused> {
+        let (engine, place) = (self.engine(event)?, place.clone());
+        let answer = engine.run(move |engine| engine.decisions(&place, limit));
+        let page = deadline::within(answer).await.map_err(|_| Unavailable)??;
+        page.ok_or(Unavailable.into())
     }
 
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused> {

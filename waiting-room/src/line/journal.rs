@@ -4,17 +4,21 @@
 use super::event_settings::EventSettings;
 use super::state::{Counters, State, StoredPlace};
 use super::{Slot, VisitorState};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use shared::ids::VisitorId;
+use shared::line_log::{
+    ENTRY_DECISIONS_MAX, LOG_ENTRIES_KEPT, LOG_ENTRIES_MAX, LineDecision, LogEntry,
+};
 use shared::sqlite;
 use shared::time::Time;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::mem::discriminant;
 use std::path::Path;
 
 /// Version of the schema. Files made before versions were kept have 0, and the first schema.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Extension of a removed journal.
 const REMOVED: &str = "removed";
 
@@ -36,6 +40,11 @@ const SCHEMA: &str = "
         only integer primary key check (only = 1),
         settings text not null,
         memory text not null
+    ) strict;
+    create table if not exists decision (
+        entry integer primary key,
+        at integer not null,
+        decisions text not null
     ) strict;
 ";
 
@@ -87,6 +96,7 @@ impl Journal {
                 ])?;
             }
         }
+        write_decisions(&transaction, &state.decided)?;
         if state.has_new_memory {
             transaction
                 .prepare_cached("insert or replace into memory values (1, ?1, ?2)")?
@@ -115,6 +125,37 @@ impl Journal {
         let mut state = State::restore(settings, memory, places?, now);
         state.numberless = self.read_numberless().map_err(failed)?;
         Ok(Some(state))
+    }
+
+    /// Returns the number of the newest entry of the log; 0 without one.
+    pub(super) fn newest_decision(&self) -> rusqlite::Result<u64> {
+        let select = "select coalesce(max(entry), 0) from decision";
+        self.0
+            .query_row(select, [], |row| row.get::<_, i64>(0))
+            .map(|entry| entry as u64)
+    }
+
+    /// Returns the entries of the log after one, all of this life.
+    pub(super) fn decisions(
+        &self,
+        life: &str,
+        after: u64,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<LogEntry>> {
+        let select =
+            "select entry, at, decisions from decision where entry > ?1 order by entry limit ?2";
+        let mut select = self.0.prepare_cached(select)?;
+        let limit = limit.min(LOG_ENTRIES_MAX) as i64;
+        let entries = select.query_map(params![after as i64, limit], |row| {
+            let decisions: String = row.get(2)?;
+            Ok(LogEntry {
+                entry: row.get::<_, i64>(0)? as u64,
+                life: life.to_owned(),
+                at: Time(row.get(1)?),
+                decisions: serde_json::from_str(&decisions).unwrap_or_default(),
+            })
+        })?;
+        entries.collect()
     }
 
     fn read_numberless(&self) -> rusqlite::Result<BTreeMap<VisitorId, VisitorState>> {
@@ -154,6 +195,32 @@ impl Journal {
         }
         Ok(Ok(places))
     }
+}
+
+/// Adds decisions to the log, and deletes what is more than it keeps.
+fn write_decisions(
+    transaction: &Transaction<'_>,
+    decided: &[(Time, LineDecision)],
+) -> rusqlite::Result<()> {
+    if decided.is_empty() {
+        return Ok(());
+    }
+    let mut add =
+        transaction.prepare_cached("insert into decision (at, decisions) values (?1, ?2)")?;
+    let is_alike = |one: &(Time, LineDecision), next: &(Time, LineDecision)| {
+        one.0 == next.0 && discriminant(&one.1) == discriminant(&next.1)
+    };
+    for together in decided.chunk_by(is_alike) {
+        for some in together.chunks(ENTRY_DECISIONS_MAX) {
+            let decisions: Vec<&LineDecision> = some.iter().map(|(_, decision)| decision).collect();
+            add.execute(params![some[0].0.0, json(&decisions)])?;
+        }
+    }
+    let oldest = transaction.last_insert_rowid() - LOG_ENTRIES_KEPT as i64;
+    transaction
+        .prepare_cached("delete from decision where entry <= ?1")?
+        .execute([oldest])?;
+    Ok(())
 }
 
 /// Removes a journal: under another name it is not read again, whatever becomes of its files. May be

@@ -6,6 +6,7 @@ mod bitmap;
 mod clients;
 mod drawing;
 mod embedded;
+mod engine;
 mod event_settings;
 mod forecast;
 mod hearing;
@@ -40,6 +41,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use shared::group_commit::Unavailable;
 use shared::ids::{Availability, EventId, VisitorId};
+use shared::line_log::{LogPage, LogPlace};
 use shared::time::Time;
 use std::sync::Arc;
 
@@ -460,6 +462,17 @@ pub trait Line: Send + Sync {
     /// Returns the time of the store's clock, if that is not this machine's: the time of the newest
     /// reply plus the time since.
     fn now(&self, event: &EventId) -> Option<Time>;
+
+    /// Returns what the line decided after a place in its log, in order, at most `limit` entries and
+    /// [`shared::line_log::LOG_ENTRIES_MAX`]. An admission is in it once, its end once, each in the
+    /// step that decided it, unless the store has lost that since, or did not know whose number it was.
+    /// The log begins with the oldest entry that is kept.
+    async fn decisions(
+        &self,
+        event: &EventId,
+        place: &LogPlace,
+        limit: usize,
+    ) -> Result<LogPage, Refused>;
 
     /// Returns the current figures.
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused>;

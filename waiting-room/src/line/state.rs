@@ -11,6 +11,7 @@ use super::{
 };
 use crate::draw::Round;
 use shared::ids::{Availability, VisitorId};
+use shared::line_log::LineDecision;
 use shared::time::Time;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -83,6 +84,8 @@ pub(super) struct State {
     noted_hearing: Hearing,
     /// Numbers whose places changed since the last commit; cleared by the journal.
     pub(super) changed: BTreeSet<u64>,
+    /// What was decided since the last commit, for the log.
+    pub(super) decided: Vec<(Time, LineDecision)>,
     /// Whether all numbers changed since the last commit, so that the journal is rewritten.
     pub(super) is_renumbered: bool,
     /// Whether settings or counters changed since the last commit.
@@ -116,6 +119,7 @@ impl State {
             hearing: Hearing::default(),
             noted_hearing: Hearing::default(),
             changed: BTreeSet::new(),
+            decided: Vec::new(),
             is_renumbered: false,
             has_new_memory: true,
         }
@@ -374,6 +378,7 @@ impl State {
             }
             _ => return,
         }
+        self.decide_end(number, end, now);
         let entry = &mut self.entries[number as usize - 1];
         entry.standing = end;
         entry.slot = None;

@@ -12,6 +12,7 @@ mod away;
 mod beacons;
 mod bench;
 mod clients;
+mod decisions;
 mod details;
 mod draws;
 mod extensions;

@@ -43,6 +43,14 @@ pub enum EventType {
     EventCancelled,
     /// An event was deleted; nothing had been sold.
     EventRemoved,
+    /// A visitor in line was admitted.
+    AdmissionAdmitted,
+    /// A visitor who was admitted did not come in time.
+    AdmissionMissed,
+    /// The admission of a visitor ended: they were done, left, were removed, or ran out of time.
+    AdmissionFinished,
+    /// The draw of a line was held.
+    DrawHeld,
 }
 
 /// Kind of thing whose events keep their order; a topic of its own with most brokers.
@@ -54,11 +62,21 @@ pub enum Aggregate {
     Hold,
     /// An event.
     Event,
+    /// The admissions of a visitor.
+    Admission,
+    /// The draw of an event.
+    Draw,
 }
 
 impl Aggregate {
     /// All of them.
-    pub const ALL: [Aggregate; 3] = [Aggregate::Order, Aggregate::Hold, Aggregate::Event];
+    pub const ALL: [Aggregate; 5] = [
+        Aggregate::Order,
+        Aggregate::Hold,
+        Aggregate::Event,
+        Aggregate::Admission,
+        Aggregate::Draw,
+    ];
 
     /// Returns its name, the `aggregatetype` of its rows.
     pub fn as_str(self) -> &'static str {
@@ -66,13 +84,15 @@ impl Aggregate {
             Aggregate::Order => "order",
             Aggregate::Hold => "hold",
             Aggregate::Event => "event",
+            Aggregate::Admission => "admission",
+            Aggregate::Draw => "draw",
         }
     }
 }
 
 impl EventType {
     /// All types.
-    pub const ALL: [EventType; 20] = [
+    pub const ALL: [EventType; 24] = [
         EventType::OrderConfirmed,
         EventType::OrderRefunded,
         EventType::OrderCancelled,
@@ -93,6 +113,10 @@ impl EventType {
         EventType::EventOnSale,
         EventType::EventCancelled,
         EventType::EventRemoved,
+        EventType::AdmissionAdmitted,
+        EventType::AdmissionMissed,
+        EventType::AdmissionFinished,
+        EventType::DrawHeld,
     ];
 
     /// Returns its name: the subject, a dot, and what happened to it.
@@ -118,6 +142,10 @@ impl EventType {
             EventType::EventOnSale => "event.on_sale",
             EventType::EventCancelled => "event.cancelled",
             EventType::EventRemoved => "event.removed",
+            EventType::AdmissionAdmitted => "admission.admitted",
+            EventType::AdmissionMissed => "admission.missed",
+            EventType::AdmissionFinished => "admission.finished",
+            EventType::DrawHeld => "draw.held",
         }
     }
 
@@ -154,6 +182,12 @@ impl EventType {
                 "A show was cancelled: nothing is sold any more, and what was sold is refunded."
             }
             EventType::EventRemoved => "An event was deleted; nothing had been sold.",
+            EventType::AdmissionAdmitted => "A visitor in line was admitted.",
+            EventType::AdmissionMissed => "A visitor who was admitted did not come in time.",
+            EventType::AdmissionFinished => {
+                "The admission of a visitor ended: they were done, left, were removed, or ran out of time."
+            }
+            EventType::DrawHeld => "The draw of a line was held.",
         }
     }
 
@@ -187,6 +221,8 @@ impl EventType {
         match self.subject() {
             "hold" => Aggregate::Hold,
             "event" => Aggregate::Event,
+            "admission" => Aggregate::Admission,
+            "draw" => Aggregate::Draw,
             _ => Aggregate::Order,
         }
     }

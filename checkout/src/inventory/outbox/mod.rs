@@ -3,15 +3,18 @@
 
 mod event_type;
 mod follow;
+mod line;
 mod payload;
 mod schema;
 
 pub use event_type::{Aggregate, EventType};
 pub(super) use follow::{about_event, about_rules, about_ticket};
+pub use line::LineLogStore;
+pub(super) use line::entries_of;
 pub use payload::OutboxEntry;
 pub use payload::{
-    CategorySummary, EventPayload, HoldPayload, OrderPayload, PaymentPayload, SCHEMA_VERSION,
-    SeatingSummary, TicketPayload, TicketSeat,
+    AdmissionPayload, CategorySummary, DrawPayload, EventPayload, HoldPayload, OrderPayload,
+    PaymentPayload, SCHEMA_VERSION, SeatingSummary, TicketPayload, TicketSeat,
 };
 pub use schema::{asyncapi, schemas};
 
@@ -36,7 +39,7 @@ pub struct OutboxRow {
     pub id: String,
     /// The event that is sold.
     pub event: String,
-    /// `order`, `hold` or `event`.
+    /// `order`, `hold`, `event`, `admission` or `draw`.
     pub aggregate_type: String,
     /// Id of the aggregate. Its events are in one shard, in the order in which they happened.
     pub aggregate_id: String,

@@ -7,6 +7,7 @@ use crate::inventory::dispute::DisputeReport;
 use crate::inventory::model::{Currency, Money, SeatPrice};
 use serde::{Deserialize, Serialize};
 use shared::ids::VisitorId;
+use shared::line_log::AdmissionEnd;
 use shared::time::Time;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -154,6 +155,47 @@ pub struct EventPayload {
     /// `event.cancelled`: the organiser's reason, as fans read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Payload of `admission.…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AdmissionPayload {
+    /// Version of this schema.
+    pub schema: u32,
+    /// The event.
+    pub event: String,
+    /// `vis_…`: the fan in this event's line.
+    #[schema(value_type = String)]
+    pub visitor: VisitorId,
+    /// Their number in the line.
+    pub number: u64,
+    /// `admission.admitted`: until when they may enter the checkout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_by: Option<Time>,
+    /// `admission.admitted`: time for which they had waited since they joined or since the draw, in
+    /// seconds. Missing if the line has lost it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_seconds: Option<u64>,
+    /// `admission.finished`: how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<AdmissionEnd>,
+}
+
+/// Payload of `draw.…`. With the published list of entries it lets anyone check the draw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DrawPayload {
+    /// Version of this schema.
+    pub schema: u32,
+    /// The event.
+    pub event: String,
+    /// The seed, in hex.
+    pub seed: String,
+    /// SHA-256 of the seed, in hex, which was published before the draw.
+    pub commitment: String,
+    /// Number of visitors who took part.
+    pub entries: u64,
+    /// Root of the Merkle tree over their entries, in hex.
+    pub root: String,
 }
 
 /// Seats and prices of an event.

@@ -1,7 +1,8 @@
 //! JSON Schemas of the payloads, and the AsyncAPI document of the events, made of the types.
 
 use super::{
-    Aggregate, EventPayload, EventType, HoldPayload, OrderPayload, PaymentPayload, TicketPayload,
+    AdmissionPayload, Aggregate, DrawPayload, EventPayload, EventType, HoldPayload, OrderPayload,
+    PaymentPayload, TicketPayload,
 };
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -33,13 +34,15 @@ impl Described {
         }
     }
 
-    fn all() -> [Described; 5] {
+    fn all() -> [Described; 7] {
         [
             Described::of::<OrderPayload>("order"),
             Described::of::<TicketPayload>("ticket"),
             Described::of::<HoldPayload>("hold"),
             Described::of::<PaymentPayload>("payment"),
             Described::of::<EventPayload>("event"),
+            Described::of::<AdmissionPayload>("admission"),
+            Described::of::<DrawPayload>("draw"),
         ]
     }
 }
@@ -137,5 +140,7 @@ fn description(aggregate: Aggregate) -> &'static str {
         Aggregate::Order => "Orders, with their tickets and payments. Key: the order's id.",
         Aggregate::Hold => "Holds. Key: the hold's id.",
         Aggregate::Event => "What is sold. Key: the event's id.",
+        Aggregate::Admission => "Admissions from the line. Key: the visitor's id.",
+        Aggregate::Draw => "Draws of lines. Key: the event's id.",
     }
 }

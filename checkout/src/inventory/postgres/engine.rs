@@ -14,7 +14,7 @@ use crate::inventory::hourly_sales::HourlySalesStore;
 use crate::inventory::mail::MailQueue;
 use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
-use crate::inventory::outbox::{Outbox, OutboxEntry};
+use crate::inventory::outbox::{LineLogStore, Outbox, OutboxEntry};
 use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
 use crate::inventory::records::FINISHED;
 use crate::inventory::refund_sums::RefundSum;
@@ -395,6 +395,10 @@ impl Engine for Postgres {
     }
 
     fn hourly_sales(&self) -> &dyn HourlySalesStore {
+        self
+    }
+
+    fn line_log(&self) -> &dyn LineLogStore {
         self
     }
 

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 24] = [
+const MIGRATIONS: [(&str, &str); 25] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -98,12 +98,16 @@ const MIGRATIONS: [(&str, &str); 24] = [
         include_str!("../../../migrations/postgres/22_hourly_sales.sql"),
     ),
     (
+        "line log",
+        include_str!("../../../migrations/postgres/23_line_log.sql"),
+    ),
+    (
         "inbox claims",
-        include_str!("../../../migrations/postgres/27_inbox_claims.sql"),
+        include_str!("../../../migrations/postgres/24_inbox_claims.sql"),
     ),
     (
         "disputes",
-        include_str!("../../../migrations/postgres/28_disputes.sql"),
+        include_str!("../../../migrations/postgres/25_disputes.sql"),
     ),
 ];
 

@@ -17,6 +17,7 @@ mod event_cache;
 mod event_handle;
 mod hourly_sales;
 mod invoices;
+mod line_log;
 mod listener;
 mod lists;
 mod mail;

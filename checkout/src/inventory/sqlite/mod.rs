@@ -7,6 +7,7 @@ mod engine;
 mod hourly_sales;
 mod invoices;
 mod keys;
+mod line_log;
 mod mail;
 mod orders;
 mod outbox;
@@ -42,7 +43,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 16] = [
+const SETUP: [&str; 17] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -57,8 +58,9 @@ const SETUP: [&str; 16] = [
     include_str!("../../../migrations/sqlite/12_webhooks.sql"),
     include_str!("../../../migrations/sqlite/13_blocks.sql"),
     include_str!("../../../migrations/sqlite/14_hourly_sales.sql"),
-    include_str!("../../../migrations/sqlite/19_inbox_claims.sql"),
-    include_str!("../../../migrations/sqlite/20_disputes.sql"),
+    include_str!("../../../migrations/sqlite/15_line_log.sql"),
+    include_str!("../../../migrations/sqlite/16_inbox_claims.sql"),
+    include_str!("../../../migrations/sqlite/17_disputes.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

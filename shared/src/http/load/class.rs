@@ -39,7 +39,8 @@ impl Class {
             | "/door/{event}"
             | "/door/worker.js"
             | "/api/v1/events/{event}/availability"
-            | "/api/v1/events/{event}/cancellation" => Class::Organiser,
+            | "/api/v1/events/{event}/cancellation"
+            | "/api/v1/events/{event}/log" => Class::Organiser,
             "/api/v1/events/{event}/seating" if method == Method::DELETE => Class::Organiser,
             "/api/v1/events/{event}/admission"
             | "/api/v1/events/{event}/admission/extend"

@@ -13,7 +13,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::timeout;
 
-pub(crate) const TOPICS: [&str; 3] = ["fairline.order", "fairline.hold", "fairline.event"];
+pub(crate) const TOPICS: [&str; 5] = [
+    "fairline.order",
+    "fairline.hold",
+    "fairline.admission",
+    "fairline.draw",
+    "fairline.event",
+];
 const QUEUE: &str = "everything";
 
 /// An event as a consumer has it.

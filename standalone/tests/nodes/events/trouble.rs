@@ -88,7 +88,7 @@ async fn a_topic_that_is_missing_and_a_host_that_is_unknown_stop_the_start() {
 #[tokio::test]
 async fn a_topic_that_is_missing_holds_up_its_own_events_alone() {
     let server = Kafka::start();
-    let mut inbox = Inbox::kafka(&server, &TOPICS[..2]).await;
+    let mut inbox = Inbox::kafka(&server, &TOPICS[..4]).await;
     // Away at the start, which a missing topic would stop.
     let switch = Switch::to(free_port());
     let folder = tempfile::tempdir().unwrap();

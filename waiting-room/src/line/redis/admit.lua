@@ -26,7 +26,9 @@ local function take(count)
     local claim_by = now + m.claim_ms
     put_slot(visitor or '#' .. n, { number = n, state = ADMITTED, admitted_at = now, claim_by = claim_by,
       expires_at = claim_by + m.session_ms })
-    waited[#waited + 1] = waited_by(n)
+    local seconds = waited_by(n)
+    waited[#waited + 1] = seconds
+    if visitor then decide_admitted(n, visitor, seconds, now, claim_by) end
     taken = taken + 1
   end
   m.admitted, m.t_admitted = m.admitted + taken, m.t_admitted + taken

@@ -1,7 +1,7 @@
 -- Records that sockets closed at this node: the places lapse after away_seconds unless the fans
 -- reconnect or poll. A fan whose newer socket is at another node is not away.
 -- KEYS[1] prefix of the event's keys
---   none but those of head.lua, numbers.lua, places.lua, nodes.lua
+--   none but those of head.lua, save.lua, numbers.lua, places.lua, nodes.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitors, at most 50

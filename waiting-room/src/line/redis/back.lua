@@ -1,7 +1,7 @@
 -- Records that sockets opened at this node, which keeps the places while they stay open. The node
 -- that held an older socket of the visitor is told with its next tick.
 -- KEYS[1] prefix of the event's keys
---   none but those of head.lua, numbers.lua, places.lua, nodes.lua, hold.lua
+--   none but those of head.lua, save.lua, numbers.lua, places.lua, nodes.lua, hold.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitors, at most 50

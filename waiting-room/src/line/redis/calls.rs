@@ -5,10 +5,12 @@ use super::batch::{Answer, Units};
 use super::event_line::EventLine;
 use super::operations::Operation;
 use super::reply::Reply;
-use super::script::Script;
+use super::script::{self, Script};
 use super::store::CallError;
+use crate::draw::{Beacon, Round};
 use crate::line::Refused;
 use shared::group_commit::Unavailable;
+use shared::ids::Availability;
 use std::sync::Arc;
 
 impl EventLine {
@@ -31,6 +33,31 @@ impl EventLine {
             }
             outcome => Ok(outcome.map_err(Unavailable::from)?),
         }
+    }
+
+    /// Records the seat counts that the checkout reports.
+    pub(super) async fn report_seats(
+        self: &Arc<EventLine>,
+        seats: Availability,
+    ) -> Result<(), Refused> {
+        let counts = [seats.capacity, seats.available, seats.held].map(|count| count.to_string());
+        let json = serde_json::to_vec(&seats).unwrap_or_default();
+        let [capacity, available, held] = counts.each_ref().map(String::as_bytes);
+        let arguments = [json.as_slice(), capacity, available, held];
+        self.call(&script::REPORT, &arguments).await.map(drop)
+    }
+
+    /// Stores the round of a beacon, if that is still the one that the draw waits for.
+    pub(super) async fn give_beacon(
+        self: &Arc<EventLine>,
+        named: &Beacon,
+        round: &Round,
+    ) -> Result<(), Refused> {
+        let json = serde_json::to_vec(round).unwrap_or_default();
+        self.fetch_view().await?;
+        let seed = self.cache().seed_for(named).ok_or(Unavailable)?;
+        let arguments = [json.as_slice(), seed.as_bytes()];
+        self.call(&script::BEACON, &arguments).await.map(drop)
     }
 
     /// Calls a script that takes no units, as [`EventLine::run`] does.

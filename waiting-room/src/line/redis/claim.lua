@@ -3,7 +3,7 @@
 -- KEYS[1] prefix of the event's keys
 --   ended  written
 --   past   written
--- and those of head.lua, numbers.lua, places.lua
+-- and those of head.lua, save.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitor, number and time in ms until which the slot is to last at least (0: no such time) in

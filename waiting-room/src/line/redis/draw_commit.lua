@@ -13,7 +13,7 @@
 --   codes      deleted
 --   log        deleted
 --   reaping    begun again, as numbers are others
--- and those of head.lua, draw.lua
+-- and those of head.lua, save.lua, draw.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3] random identity of the attempt
@@ -40,5 +40,6 @@ for i = 1, #reaping, 2 do
   call('HSET', keys.reaping, reaping[i], '0 ' .. string.match(reaping[i + 1], '%d+$'))
 end
 call('HSET', keys.meta, 'drawn', ARGV[6])
+append('drawn', ARGV[6], 'seed', call('HGET', keys.meta, 'seed'))
 save()
 return { 'ok' }

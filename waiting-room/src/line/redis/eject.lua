@@ -2,7 +2,7 @@
 -- KEYS[1] prefix of the event's keys
 --   waiting  read
 --   ended    written
--- and those of head.lua, numbers.lua, places.lua
+-- and those of head.lua, save.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitors, at most 50

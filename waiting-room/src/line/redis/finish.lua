@@ -2,7 +2,7 @@
 -- tokens.
 -- KEYS[1] prefix of the event's keys
 --   waiting  read
--- and those of head.lua, numbers.lua, places.lua
+-- and those of head.lua, save.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitor and number in turn, at most 50 of each
@@ -17,6 +17,8 @@ local function finish(visitor, n)
   if m.draw == 1 then return 0 end
   local slot, score = slot_of(visitor), tonumber(call('ZSCORE', keys.waiting, visitor) or nil)
   if slot and slot.number == n or score == n and n <= m.known then
+    -- The store has lost that it was admitted.
+    if score then decide_end(n, visitor, true, FINISHED) end
     return settle(visitor, score, FINISHED, 't_finished')
   end
   -- The answer may have been lost, and nodes have to know of the end if the store loses it.
@@ -26,6 +28,7 @@ local function finish(visitor, n)
   local held = slot_of('#' .. n)
   if held then
     drop_slot('#' .. n, held)
+    decide_admitted(n, visitor, nil, held.admitted_at, held.claim_by)
   elseif is_waiting(n) then
     stop_waiting(n)
   else
@@ -34,6 +37,7 @@ local function finish(visitor, n)
   local _, state, number = place_of(look_up({ visitor }), 1, false)
   local is_newest = not state or state >= FINISHED and state ~= EJECTED and number < n
   record_end(n, is_newest and visitor or nil, FINISHED)
+  decide_end(n, visitor, true, FINISHED)
   m.t_finished = m.t_finished + 1
   return n
 end

@@ -6,12 +6,12 @@
 -- each visitor.
 -- From here on `now` is the line's own time, by which places, slots and nodes lapse, and `clock` the
 -- clock's, by which it opens and batches are due. `by_clock` converts what a reply tells.
---   meta  read, and written by `save`
+--   meta  read
 local FIELDS = { 'revision', 'changes', 'numbers', 'known', 'waiting', 'admitted', 'shopping', 'connected', 'head',
   'last_batch', 'credit', 'owed', 'settle_from', 'settle_until', 'tellers', 'swept', 'return_by', 'return_chunk', 'registered', 'phase',
   't_joined', 't_admitted', 't_finished', 't_missed', 't_left', 'capacity', 'available', 'held', 'seats_at', 'rate',
   'batch_ms', 'max_active', 'claim_ms', 'session_ms', 'away_ms', 'line_at', 'sale_at', 'closes_at', 'paused', 'draw',
-  'needs_beacon', 'has_beacon', 'draw_last', 'changed_at', 'heard_at', 'unheard' }
+  'needs_beacon', 'has_beacon', 'draw_last', 'changed_at', 'heard_at', 'unheard', 'decided' }
 local WAITING, ADMITTED, SHOPPING, FINISHED, MISSED, LEFT, EJECTED = 0, 1, 2, 3, 4, 5, 6
 local NAMES = { [0] = 'waiting', 'admitted', 'shopping', 'finished', 'missed', 'left', 'ejected' }
 local CHUNK, NODE_MS, IDLE_MS, CHANGES_KEPT = 512, 10000, 600000, 10000
@@ -37,16 +37,4 @@ now = clock - unheard
 
 local function by_clock(line_time)
   return line_time + unheard
-end
-
--- Writes the fields that changed. Called once, at the end of a script.
-local function save()
-  local changed = {}
-  for _, field in ipairs(FIELDS) do
-    if m[field] ~= stored[field] then
-      changed[#changed + 1] = field
-      changed[#changed + 1] = m[field]
-    end
-  end
-  if #changed > 0 then call('HSET', keys.meta, unpack(changed)) end
 end

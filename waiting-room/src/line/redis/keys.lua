@@ -19,6 +19,7 @@ local keys = {
   joined = base .. ':joined', -- sorted set: seconds by the highest number that was given out in them
   waits = base .. ':waits', -- list: seconds that the newest 1,000 admitted visitors waited
   log = base .. ':log', -- list: the newest numbers whose slots began, changed or ended, or that ended
+  decisions = base .. ':decisions', -- stream: who was admitted, how slots ended, the draw; for the checkout
   drawn = base .. ':drawn', -- hash: the published draw, 512 visitors a field by their numbers
   nodes = base .. ':nodes', -- hash: node to its index, 1 to 65,535, and its registration
   beats = base .. ':beats', -- sorted set: nodes by the ms of their last tick

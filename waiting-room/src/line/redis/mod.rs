@@ -12,6 +12,7 @@ mod clients;
 mod configuration;
 mod connected;
 mod connection;
+mod decisions;
 mod drawing;
 mod event_line;
 mod keys;
@@ -52,6 +53,7 @@ use reply::number;
 use shared::deadline;
 use shared::group_commit::Unavailable;
 use shared::ids::{Availability, EventId, VisitorId};
+use shared::line_log::{LogPage, LogPlace};
 use shared::time::{Clock, Time};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -423,13 +425,8 @@ impl Line for Redis {
     }
 
     async fn report(&self, event: &EventId, seats: Availability) -> Result<(), Refused> {
-        let counts = [seats.capacity, seats.available, seats.held].map(|count| count.to_string());
-        let json = serde_json::to_vec(&seats).unwrap_or_default();
-        let [capacity, available, held] = counts.each_ref().map(String::as_bytes);
-        let arguments = [json.as_slice(), capacity, available, held];
         let line = self.line(event);
-        let reported = self.run(event, line.call(&script::REPORT, &arguments));
-        reported.await.map(drop)
+        self.run(event, line.report_seats(seats)).await
     }
 
     async fn draw(&self, event: &EventId) -> Result<Option<DrawState>, Refused> {
@@ -444,13 +441,8 @@ impl Line for Redis {
         named: &Beacon,
         round: &Round,
     ) -> Result<(), Refused> {
-        let json = serde_json::to_vec(round).unwrap_or_default();
         let line = self.line(event);
-        self.run(event, line.fetch_view()).await?;
-        let seed = line.cache().seed_for(named).ok_or(Unavailable)?;
-        let arguments = [json.as_slice(), seed.as_bytes()];
-        let given = self.run(event, line.call(&script::BEACON, &arguments));
-        given.await.map(drop)
+        self.run(event, line.give_beacon(named, round)).await
     }
 
     async fn drawn(
@@ -480,6 +472,16 @@ impl Line for Redis {
     fn now(&self, event: &EventId) -> Option<Time> {
         let is_by_hand = self.store.clock.hand().is_some();
         self.line(event).now().filter(|_| !is_by_hand)
+    }
+
+    async fn decisions(
+        &self,
+        event: &EventId,
+        place: &LogPlace,
+        limit: usize,
+    ) -> Result<LogPage, Refused> {
+        let line = self.line(event);
+        self.run(event, line.decisions(place, limit)).await
     }
 
     async fn stats(&self, event: &EventId) -> Result<Stats, Refused> {

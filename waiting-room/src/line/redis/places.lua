@@ -153,6 +153,7 @@ local function settle(holder, score, state, total)
     if not slot then return 0 end
     n = slot.number
     drop_slot(holder, slot)
+    decide_end(n, holder, slot.state == SHOPPING, state)
   end
   record_end(n, holder, state)
   m[total] = m[total] + 1

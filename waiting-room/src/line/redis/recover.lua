@@ -15,6 +15,7 @@
 --   joined     written, and the same
 --   log        the same
 --   drawn      the same
+--   decisions  deleted if the store has lost the event
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3] random identity, for the life of a store that has lost the event
@@ -49,6 +50,7 @@ local function drop_numbers()
 end
 
 if is_new then
+  call('UNLINK', keys.decisions)
   call('HSET', keys.meta, 'run', run, 'life', ARGV[3], 'creation', ARGV[4], 'phase', -1, 'last_batch', clock,
     'settle_from', clock + ARGV[10], 'settle_until', clock + ARGV[11], 'tellers', 1)
 end

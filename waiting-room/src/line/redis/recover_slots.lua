@@ -5,7 +5,7 @@
 --   ended    written
 --   past     written
 --   told     written
--- and those of head.lua, numbers.lua, places.lua
+-- and those of head.lua, save.lua, numbers.lua, places.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3] seed of the draw as the node knows it

@@ -4,7 +4,7 @@
 --   alive    written
 --   past     written
 --   ended    written
--- and those of head.lua, numbers.lua, places.lua, nodes.lua, hold.lua
+-- and those of head.lua, save.lua, numbers.lua, places.lua, nodes.lua, hold.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
 -- ARGV[3…] visitor, number, 1 if that is one of before the draw, 1 if this node holds their socket, and
@@ -23,6 +23,7 @@ local function take(visitor, n)
     m[NAMES[slot.state]] = m[NAMES[slot.state]] + 1
     call('HSET', keys.past, n, visitor)
     put_slot(visitor, slot)
+    decide_admitted(n, visitor, nil, slot.admitted_at, slot.claim_by)
     return
   end
   -- Given out after the newest state that any node knew, so no visitor was admitted with it. The

@@ -92,6 +92,8 @@ const KEYS: &str = include_str!("keys.lua");
 const CLOCK: &str = include_str!("clock.lua");
 /// Reads the state of the line.
 const HEAD: &str = include_str!("head.lua");
+/// Writes the state of the line, and the log of decisions.
+const SAVE: &str = include_str!("save.lua");
 /// Helpers of the scripts on a line.
 const NUMBERS: &str = include_str!("numbers.lua");
 const PLACES: &str = include_str!("places.lua");
@@ -109,6 +111,7 @@ fn on_line(name: &'static str, files: &[&str]) -> Script {
         KEYS,
         CLOCK,
         HEAD,
+        SAVE,
         NUMBERS,
         PLACES,
     ];
@@ -125,6 +128,7 @@ pub(super) static TICK: LazyLock<Script> = LazyLock::new(|| {
             KEYS,
             CLOCK,
             HEAD,
+            SAVE,
             NUMBERS,
             PLACES,
             NODES,
@@ -204,6 +208,8 @@ pub(super) static LIST: LazyLock<Script> =
     LazyLock::new(|| Script::new("list", &[CLOCK, include_str!("list.lua")]));
 pub(super) static LIVING: LazyLock<Script> =
     LazyLock::new(|| on_line("living", &[include_str!("living.lua")]));
+pub(super) static DECISIONS: LazyLock<Script> =
+    LazyLock::new(|| on_line("decisions", &[include_str!("decisions.lua")]));
 pub(super) static REMOVE: LazyLock<Script> =
     LazyLock::new(|| Script::new("remove", &[KEYS, DRAW, include_str!("remove.lua")]));
 pub(super) static REGISTER: LazyLock<Script> =

@@ -13,7 +13,7 @@
 --   reaping    the same
 --   log        read and written
 --   in:…       read and written
--- and those of head.lua, numbers.lua, places.lua, nodes.lua, reap.lua, lapse.lua, admit.lua,
+-- and those of head.lua, save.lua, numbers.lua, places.lua, nodes.lua, reap.lua, lapse.lua, admit.lua,
 -- sweep.lua, changes.lua
 -- ARGV[1] now in ms (0: the store's clock)
 -- ARGV[2] id of this node
@@ -37,6 +37,8 @@ if is_lost then
   -- visitor is admitted and no number given out until the nodes have had time to report what they
   -- know.
   if is_read_only then return { 'lost' } end
+  local lives = call('HGET', keys.meta, 'lives') or m.life .. ':0'
+  if #lives > LIVES_BYTES then lives = string.gsub(lives, '^[^.]*%.', '') end
   m.life, m.settle_from, m.settle_until, m.swept = ARGV[7], now + SETTLE_MS_MIN, now + SETTLE_MS, 0
   m.tellers = math.max(1, call('HLEN', keys.nodes))
   m.revision = m.revision + 1
@@ -49,7 +51,8 @@ if is_lost then
   call('HDEL', keys.meta, 'draw_by')
   -- The last batch may be among the lost writes: the next one is due a full span from now.
   m.last_batch, m.owed = clock, 0
-  call('HSET', keys.meta, 'run', run, 'life', m.life)
+  lives = lives .. '.' .. m.life .. ':' .. m.decided
+  call('HSET', keys.meta, 'run', run, 'life', m.life, 'lives', lives)
 end
 
 -- Returns whether all who waited before a loss of data have come back, or had the time to.

@@ -9,6 +9,7 @@ use crate::pass::Pass;
 use crate::place::find_place;
 use crate::watched_place::{Update, WatchedPlace};
 use shared::ids::{EventId, VisitorId};
+use shared::line_log::LOG_ENTRIES_MAX;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,6 +43,22 @@ impl Door {
         }
         let now_ms = self.world.now_ms();
         self.world.lock().crowd.node_died(self.node, now_ms);
+    }
+}
+
+/// Reads the log of decisions at a node as a checkout does, up to its end.
+pub(super) async fn read_log(door: &Door) {
+    loop {
+        let place = door.world.lock().oracle.reader.place.clone();
+        let page = door.line.decisions(&door.event, &place, LOG_ENTRIES_MAX);
+        let Ok(page) = page.await else { return };
+        let wrong = door.world.lock().oracle.reader.take(&place, &page);
+        if let Some(why) = wrong {
+            door.world.lock().oracle.fail(why);
+        }
+        if page.entries.is_empty() {
+            return;
+        }
     }
 }
 

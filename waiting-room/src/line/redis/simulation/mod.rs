@@ -10,6 +10,8 @@ mod fan;
 mod fan_state;
 mod history;
 pub(super) mod link;
+mod log_check;
+mod logged;
 mod mutations;
 mod node;
 mod oracle;
@@ -63,7 +65,7 @@ fn faults() -> Vec<Fault> {
 }
 
 /// The scripts on a line.
-fn all_scripts() -> [&'static Script; 25] {
+fn all_scripts() -> [&'static Script; 26] {
     [
         &script::CREATE,
         &script::TICK,
@@ -89,6 +91,7 @@ fn all_scripts() -> [&'static Script; 25] {
         &script::DRAW_WRITE,
         &script::DRAW_COMMIT,
         &script::BEACON,
+        &script::DECISIONS,
         &script::REMOVE,
     ]
 }

@@ -247,6 +247,21 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "      kept.expires_at = slot.expires_at\n      put_slot(holder, kept)\n",
         "",
     ),
+    // The log of decisions.
+    always(
+        "    if visitor then decide_admitted(n, visitor, seconds, now, claim_by) end\n",
+        "",
+    ),
+    always(
+        "decide_end(n, holder, slot.state == SHOPPING, state)",
+        "decide_end(n, holder, false, state)",
+    ),
+    always("m.decided = m.decided + 1", "m.decided = m.decided + 2"),
+    with(
+        &[Fault::StoreRolledBack],
+        "began[i + 1] or math.huge",
+        "math.huge",
+    ),
 ];
 
 /// Changes of the scripts that show in draws.

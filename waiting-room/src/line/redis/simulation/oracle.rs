@@ -5,6 +5,7 @@ use super::crowd::Crowd;
 use super::draw_state::{HELD, TO_BE_HELD, UNDER_WAY};
 use super::drawn;
 use super::history::StoreHistory;
+use super::log_check::{LogReader, wrong_log};
 use super::stored::{OVER, Stored, visitor};
 use crate::pass::Pass;
 use simulation::{Database, Reply};
@@ -127,6 +128,8 @@ pub(super) struct Oracle {
     published: BTreeMap<String, String>,
     /// Part of its newest report that each node sent last.
     reports: BTreeMap<usize, ReportPart>,
+    /// A checkout that reads the log of decisions.
+    pub(super) reader: LogReader,
 }
 
 /// Part of a report after a loss, in the order in which nodes send them.
@@ -218,6 +221,9 @@ impl Oracle {
                 self.check_numbers(step, before, after);
                 self.check_draw(step, before, after, crowd);
                 self.check_admission(step, before, after, crowd);
+                if let Some(why) = wrong_log(step.name, before, after) {
+                    self.fail(why);
+                }
             }
             self.history.remember(step.at_ms, after);
         }

@@ -3,7 +3,7 @@
 use super::crowd::Crowd;
 use super::draw_state::HELD;
 use super::drawn::{self, DrawPlan};
-use super::fan::{Door, FanRequest, eject};
+use super::fan::{Door, FanRequest, eject, read_log};
 use super::fan_state::Fan;
 use super::node::Node;
 use super::plan::{Fault, Plan, RunMode};
@@ -367,6 +367,7 @@ impl Run {
             let _ = door.line.find(&door.event, number).await;
             let _ = door.line.peek(&door.event, visitors[fan]).await;
             let _ = door.line.living(&door.event, &visitors).await;
+            read_log(&door).await;
         });
     }
 
@@ -391,6 +392,9 @@ impl Run {
             false => SETTLED_MS,
         };
         sleep(Duration::from_millis(rest)).await;
+        if let Some(door) = self.some_door() {
+            read_log(&door).await;
+        }
         if let Some(why) = self.disagreement() {
             self.world.lock().oracle.fail(why);
         }
@@ -437,7 +441,8 @@ impl Run {
             return Some("a draw among no visitors is not to be held again".to_owned());
         }
         let inner = self.world.lock();
-        if let Some(why) = inner.crowd.shown_of_another(&stored) {
+        let wrong = inner.crowd.shown_of_another(&stored);
+        if let Some(why) = wrong.or_else(|| inner.oracle.reader.unread(&stored)) {
             return Some(why);
         }
         if inner.crowd.excuse.is_some() {

@@ -2,6 +2,7 @@
 //! since the step before is read again.
 
 use super::draw_state::Draw;
+use super::logged::{LoggedEntry, read_stream};
 use crate::line::Life;
 use crate::line::hearing::Hearing;
 use shared::ids::VisitorId;
@@ -22,6 +23,7 @@ mod keys {
     pub(super) const OWNERS: &[u8] = b"fairline:{night}:owners";
     pub(super) const DEADLINES: &[u8] = b"fairline:{night}:deadlines";
     pub(super) const AWAYS: &[u8] = b"fairline:{night}:aways";
+    pub(super) const DECISIONS: &[u8] = b"fairline:{night}:decisions";
     pub(super) const DRAWN: &[u8] = b"fairline:{night}:drawn";
 }
 
@@ -112,6 +114,10 @@ pub(super) struct Stored {
     aways: Part<BTreeMap<u64, i64>>,
     /// The published order.
     pub(super) list: Part<Vec<VisitorId>>,
+    /// The log of decisions.
+    pub(super) log: Part<Vec<LoggedEntry>>,
+    /// Identity of the store's life, in hex.
+    pub(super) life: String,
     /// Waiting numbers whose socket a node holds.
     pub(super) held: Arc<BTreeSet<u64>>,
     /// The counters: waiting, admitted, shopping, connected.
@@ -237,6 +243,7 @@ impl Stored {
         };
         let mut stored = before.cloned().unwrap_or_default();
         stored.read_meta(meta);
+        stored.log.update(database, keys::DECISIONS, read_stream);
         let waits = stored.waiting.update(database, keys::ALIVE, read_bits);
         let owned = stored.owners.update(database, keys::OWNERS, |value| {
             read_numbers(value, 2).map(|owner| owner as u16).collect()
@@ -283,6 +290,8 @@ impl Stored {
         self.is_settling = field("settle_until") > 0;
         self.hearing = Hearing::new(Time(field("heard_at")), field("unheard"));
         self.draw.read(meta);
+        let life = meta.get(&b"life"[..]);
+        self.life = life.map_or_else(String::new, |it| String::from_utf8_lossy(it).into_owned());
         let creation = meta.get(&b"creation"[..]);
         let creation = creation.and_then(|text| std::str::from_utf8(text).ok());
         self.creation = creation.and_then(Life::parse);
