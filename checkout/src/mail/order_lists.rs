@@ -7,6 +7,7 @@ use crate::inventory::comparable;
 use crate::inventory::mail::{MailOutcome, QueuedMail};
 use crate::inventory::{OrderKey, Refused, StoredBuyer};
 use shared::event_details::day_and_time;
+use shared::texts::Language;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -132,7 +133,11 @@ impl Sender {
             .map_or(key.event.as_str(), |facts| &facts.name);
         let details = facts.as_ref().and_then(|facts| facts.details.as_ref());
         let date = details.and_then(|details| {
-            let date = day_and_time(details.starts_at?, details.time_zone.as_deref());
+            let date = day_and_time(
+                details.starts_at?,
+                details.time_zone.as_deref(),
+                Language::english(),
+            );
             Some(("Date".to_owned(), date))
         });
         let mut fields: Vec<(String, String)> = date.into_iter().collect();

@@ -18,6 +18,7 @@ mod mistyped;
 pub mod openapi;
 pub mod operations;
 mod overloaded;
+pub mod page_request;
 pub mod path_prefix;
 pub mod permit;
 pub mod problem;
