@@ -292,10 +292,8 @@ export function phrase(key, values = {}) {
   );
 }
 
-/** An address of ours with the page's language, where that is another than English. @param {string} path */
-export function inLanguage(path) {
-  return language === "en" ? path : `${path}${path.includes("?") ? "&" : "?"}lang=${language}`;
-}
+/** Fetches the texts that pages do not bring. */
+export const loadTexts = async () => Object.assign(texts, await call("GET", `/static/texts-${language}.json`));
 
 /** @param {number} seconds */
 export const clock = (seconds) =>

@@ -17,7 +17,7 @@ function hasStorage() {
 export function warn(event) {
   // Our own checkout does without cookies, by what the tab keeps; a gate in front of another site does not.
   const canGo = hasStorage() && $("go").getAttribute("href") === `${root}/e/${event}/seats`;
-  const text = phrase(canGo ? "queue.cookies.kept" : "queue.cookies.needed");
+  const text = phrase(canGo ? "later.cookies.kept" : "later.cookies.needed");
   // A text that is set anew is read out anew.
   if ($("cookies").textContent !== text) $("cookies").textContent = text;
   $("cookies").hidden = false;

@@ -1,6 +1,7 @@
 // @ts-check
 // The orders of all sessions that this browser has, so that a closed tab loses no tickets.
-import { $, call, inLanguage, phrase, root } from "./api.js";
+import { $, call, phrase, root } from "./api.js";
+import { inLanguage } from "./language.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 

@@ -1,9 +1,36 @@
 // @ts-check
 // The queue page, live: by WebSocket or by polling. Without this file it works by refresh.
-import { $, call, clock, count, keep, kept, keptKey, now, onWake, optional, phrase, root, socket } from "./api.js";
+import {
+  $,
+  call,
+  clock,
+  count,
+  keep,
+  kept,
+  keptKey,
+  loadTexts,
+  now,
+  onWake,
+  optional,
+  phrase,
+  root,
+  socket,
+} from "./api.js";
 
 /** Heading, text and next step of a phase or a state. @param {string} of @returns {[string, string, string]} */
-const triple = (of) => [phrase(`queue.${of}.heading`), phrase(`queue.${of}.text`), phrase(`queue.${of}.next`)];
+const triple = (of) => [phrase(`later.${of}.heading`), phrase(`later.${of}.text`), phrase(`later.${of}.next`)];
+
+/** @type {Promise<void> | undefined} */
+let rare;
+/** Loads the texts of what most fans never see. */
+const loadRare = () =>
+  (rare ??= loadTexts().catch(() => {
+    rare = undefined;
+  }));
+
+/** Returns whether a place is told in those texts. @param {any} p */
+const isRare = (p) =>
+  isOpen(p) || (p.state === "waiting" ? !p.number || ["sold_out", "closed"].includes(p.phase) : p.state !== "admitted");
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}/line`;
@@ -18,7 +45,8 @@ let announced = "",
   isAway = false,
   isJoining = false,
   isAsking = false,
-  asksAgain = false;
+  asksAgain = false,
+  renders = 0;
 /** The pass of the newest answer, for a browser that does not send our cookie back. */
 let pass = kept(`pass-${event}`);
 let isByPass = pass !== null;
@@ -70,6 +98,7 @@ const isOpen = (p) =>
 /** Returns heading, text, next step. @param {any} p @returns {[string, string, string]} */
 function words(p) {
   if (isOpen(p)) return triple("passthrough");
+  if (p.state === "admitted") return [phrase("queue.admitted.heading"), "", phrase("queue.admitted.next")];
   if (p.state !== "waiting") return triple(p.state);
   const sale = p.sale_opens_at ? opening(p.sale_opens_at) : "";
   const isBefore = p.phase === "prequeue";
@@ -77,9 +106,9 @@ function words(p) {
     p.ahead > 0 ? phrase("queue.ahead", { count: p.ahead }) : phrase(isBefore ? "queue.first" : "queue.next_up");
   if (p.number === null && isBefore)
     return [
-      phrase("queue.in_line", { count: p.waiting }),
-      phrase("queue.before_draw.text", { opening: sale }),
-      phrase("queue.before_draw.next"),
+      phrase("later.in_line", { count: p.waiting }),
+      phrase("later.before_draw.text", { opening: sale }),
+      phrase("later.before_draw.next"),
     ];
   if (p.number === null) return triple("drawing");
   if (isBefore) return [heading, phrase("queue.before.text", { opening: sale }), phrase("queue.before.next")];
@@ -101,7 +130,11 @@ function announce(p, heading) {
 }
 
 /** Shows a place: first what every browser can. @param {any} next */
-function render(next) {
+async function render(next) {
+  // One that came while texts were loaded is newer.
+  const mine = ++renders;
+  if (isRare(next)) await loadRare();
+  if (mine !== renders) return;
   const was = place?.state,
     card = $("place");
   // The turn comes without a jump of what is below.
@@ -135,7 +168,7 @@ function render(next) {
   const goal = document.body.dataset.return || (place.checkout_url && own + place.checkout_url);
   if (goal) $("go").setAttribute("href", goal);
   if (waits) {
-    $("number").textContent = place.number ? count(place.number) : phrase("queue.number_drawn");
+    $("number").textContent = place.number ? count(place.number) : phrase("later.number_drawn");
     show("drawn", Boolean(place.entry));
     $("entry").textContent = place.entry || "";
     $("waiting").textContent = count(place.waiting);
@@ -146,8 +179,8 @@ function render(next) {
   announce(place, heading);
   tick();
   if (isByPass)
-    import("./cookies.js").then(
-      (cookies) => cookies.warn(event),
+    Promise.all([import("./cookies.js"), loadRare()]).then(
+      ([cookies]) => cookies.warn(event),
       () => {},
     );
   else show("cookies", false);
@@ -210,7 +243,7 @@ function tick() {
     : lost
       ? phrase("queue.lost", { time: clock(offline / 1000) })
       : socketState === "4001"
-        ? phrase("queue.several")
+        ? phrase("later.several")
         : phrase("queue.live", { seconds: Math.round((performance.now() - heardAt) / 1000) });
 }
 
@@ -243,7 +276,7 @@ async function ask() {
   let after = 5,
     hasFailed = false;
   try {
-    render(await look());
+    await render(await look());
     after = place.poll_after_seconds;
     offlineSince = 0;
     isAway = false;
@@ -265,7 +298,8 @@ async function ask() {
 }
 
 /** The server knows no such place any more. Only the fan joins again: a page could do so for ever. */
-function forget() {
+async function forget() {
+  await loadRare();
   live?.end();
   clearTimeout(poll);
   place = null;
@@ -297,6 +331,7 @@ function watch() {
     onState(state, code) {
       socketState = code === 4001 ? "4001" : state === "open" ? "open" : "closed";
       if (code === 4001) {
+        loadRare();
         ask();
         return;
       }
@@ -329,13 +364,14 @@ async function join() {
     watch();
   } catch (problem) {
     const p = /** @type {any} */ (problem);
+    await loadRare();
     show("join", false);
     if (p.kind === "line-not-open") {
       const at = p.body.opens_at;
       await loadDates();
       const [heading, text] = triple("scheduled");
       $("heading").textContent = heading;
-      $("text").textContent = at ? phrase("queue.opens", { opening: opening(at) }) : text;
+      $("text").textContent = at ? phrase("later.opens", { opening: opening(at) }) : text;
       opens = at;
       countDown();
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
@@ -344,13 +380,13 @@ async function join() {
       show("then", false);
     } else {
       if (p.status === 401) isByPass = false;
-      $("heading").textContent = phrase("queue.moment");
+      $("heading").textContent = phrase("later.moment");
       $("text").textContent =
         p.kind === "too-many-places"
-          ? phrase("queue.too_many_places")
+          ? phrase("later.too_many_places")
           : p.status === 429
-            ? phrase("queue.crowded")
-            : phrase("queue.again", { problem: p.message });
+            ? phrase("later.crowded")
+            : phrase("later.again", { problem: p.message });
       tryAgain(Math.min(60000, 1000 * (p.retryAfter || 0)) + 3000 + Math.random() * 4000);
     }
   } finally {
@@ -364,7 +400,8 @@ $("join").addEventListener("submit", (/** @type {Event} */ submit) => {
 });
 $("leave").addEventListener("submit", async (/** @type {Event} */ submit) => {
   submit.preventDefault();
-  if (!confirm(phrase("queue.leave"))) return;
+  await loadRare();
+  if (!confirm(phrase("later.leave"))) return;
   await call("DELETE", `${base}/me`, { bearer: isByPass ? pass : null }).catch(() => {});
   ask();
 });

@@ -1,6 +1,6 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
-import { $, call as send, clock, inLanguage, keep, kept, locale, newKey, now, onWake, phrase, root } from "./api.js";
+import { $, call as send, clock, keep, kept, locale, newKey, now, onWake, phrase, root } from "./api.js";
 import { showEnding, takeMoreTime } from "./ending.js";
 import { showEvent } from "./event.js";
 import { loadCurrencies } from "./money.js";
@@ -11,6 +11,7 @@ import { MapCard } from "./map-card.js";
 import { sectionParts } from "./map-sections.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
+import { inLanguage } from "./language.js";
 import { placeOrder } from "./ordering.js";
 import { showPrice } from "./price.js";
 import { freePlaces, placeOf, seatList, seatParts, seatState } from "./seat-list.js";

@@ -43,3 +43,36 @@ pub(crate) fn links_of(event: &EventFacts, language: Language) -> Vec<(String, &
     });
     named.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_german_event_is_told_in_german() {
+        let details = json!({"language": "de", "starts_at": "2027-03-20T19:00:00Z",
+            "doors_at": "2027-03-20T18:00:00Z", "time_zone": "Europe/Berlin", "venue": {"name": "Halle"},
+            "links": {"terms": "https://tickets.example/agb"}});
+        let event = EventFacts {
+            name: "Abend".to_owned(),
+            details: serde_json::from_value(details).unwrap(),
+        };
+        let facts = facts_of(&event, event.language());
+        let facts: Vec<String> = facts
+            .iter()
+            .map(|it| format!("{}: {}", it.0, it.1))
+            .collect();
+        assert_eq!(
+            facts,
+            [
+                "Veranstaltung: Abend",
+                "Termin: Samstag, 20. März 2027, 20:00 Uhr Ortszeit Berlin (UTC+1)",
+                "Einlass: 19:00 Uhr",
+                "Ort: Halle"
+            ]
+        );
+        let links = links_of(&event, event.language());
+        assert_eq!(links, [("AGB".to_owned(), "https://tickets.example/agb")]);
+    }
+}

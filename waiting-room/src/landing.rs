@@ -7,7 +7,7 @@ use crate::line::{EventSettings, Phase, Refused};
 use crate::message_page::away;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{Method, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
@@ -165,6 +165,8 @@ async fn show_index(State(room): State<Arc<Room>>, request: PageRequest) -> Resp
     if request.is_for_everyone() {
         room.site.edge.keep_list(headers);
     }
+    // A fan may have chosen a language.
+    headers.append(header::VARY, HeaderValue::from_static("cookie"));
     response
 }
 

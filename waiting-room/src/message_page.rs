@@ -52,7 +52,7 @@ pub(crate) fn refuse_form(request: &PageRequest, problem: Problem) -> Response {
 fn one_moment(request: &PageRequest, problem: Problem) -> Response {
     let kind = problem.clone().into_value()["type"].take();
     let text = match kind.as_str() {
-        Some("/problems/too-many-places") => "queue.too_many_places",
+        Some("/problems/too-many-places") => "later.too_many_places",
         _ => "page.message.crowded",
     };
     let refusal = problem.into_response();

@@ -39,7 +39,14 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 async fn show_console(request: PageRequest) -> Response {
-    page(&request, Language::english(), "organiser.html", &[])
+    // The choices for an event.
+    let named = |language: Language| {
+        let name = language.phrase("language.name", &[]);
+        format!("{} {name}", language.code())
+    };
+    let languages: Vec<String> = Language::all().map(named).collect();
+    let values = [("languages", &*languages.join(","))];
+    page(&request, Language::english(), "organiser.html", &values)
 }
 
 /// Where the queue page leads once it is the fan's turn, if that is a page of this site or of an
@@ -129,7 +136,7 @@ fn written(
         language,
     };
     let words = if is_draft {
-        Words::of(language, "draft", Action::Go)
+        Words::of_draft(language)
     } else if is_open && is_outside {
         Words::of(language, "passthrough", Action::Go)
     } else {

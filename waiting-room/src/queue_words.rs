@@ -26,10 +26,10 @@ impl Words {
     /// Returns the texts of a phase or a state: heading, text and next step, as the page's script
     /// has them.
     pub(crate) fn of(language: Language, key: &str, action: Action) -> Words {
+        let group = if key == "admitted" { "queue" } else { "later" };
         let part = |part: &str| {
-            language
-                .find(&format!("queue.{key}.{part}"))
-                .unwrap_or_default()
+            let text = language.find(&format!("{group}.{key}.{part}"));
+            text.unwrap_or_default()
         };
         Words {
             heading: part("heading").to_owned(),
@@ -37,6 +37,15 @@ impl Words {
                 .trim()
                 .to_owned(),
             action,
+        }
+    }
+
+    /// Returns the texts of an event that fans do not see yet.
+    pub(crate) fn of_draft(language: Language) -> Words {
+        Words {
+            heading: language.phrase("page.draft.heading", &[]),
+            text: language.phrase("page.draft.text", &[]),
+            action: Action::Go,
         }
     }
 }
@@ -124,7 +133,7 @@ impl PlainLine<'_> {
 
     fn waiting_heading(&self, place: &Place) -> String {
         match (place.number, place.ahead) {
-            (None, _) => self.language.phrase_of("queue.in_line", place.waiting),
+            (None, _) => self.language.phrase_of("later.in_line", place.waiting),
             (Some(_), 0) if place.phase == Phase::Prequeue => self.say("queue.first"),
             (Some(_), 0) => self.say("queue.next_up"),
             (Some(_), ahead) => self.language.phrase_of("queue.ahead", ahead),

@@ -69,6 +69,7 @@ impl About<'_> {
             reply_to: self.reply_to(),
             subject: title.clone(),
             title,
+            language: self.language,
             colours: self.details().and_then(|details| details.colours.clone()),
             blocks,
             calendar: is_confirmed.then(|| self.calendar()).flatten(),

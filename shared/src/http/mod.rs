@@ -2,6 +2,7 @@
 
 pub mod client_address;
 mod connection;
+pub mod cookies;
 pub mod cors;
 pub mod credentials;
 mod delivery;

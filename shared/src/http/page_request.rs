@@ -1,6 +1,6 @@
 //! A request for a page: the prefix under which it came, and the language that it asks for.
 
-use super::credentials::cookie;
+use super::cookies::cookie;
 use super::path_prefix::PathPrefix;
 use crate::event_details::EventDetails;
 use crate::texts::Language;

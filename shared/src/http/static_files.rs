@@ -2,12 +2,12 @@
 //! once.
 
 use crate::context::AppContext;
-use crate::crypto::encode;
+use crate::crypto::{encode, sha256};
 use crate::edge::{Lifetime, STATIC};
 use crate::http::document::{Document, entity_tag, is_known, not_modified};
 use crate::http::page_request::PageRequest;
 use crate::http::problem::Problem;
-use crate::texts::Language;
+use crate::texts::{LATER, Language};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,8 +21,12 @@ use std::sync::{Arc, LazyLock};
 struct Files;
 
 /// Files as they are served, by path.
-static SERVED: LazyLock<HashMap<Cow<'static, str>, ServedFile>> =
-    LazyLock::new(|| Files::iter().filter_map(ServedFile::load).collect());
+static SERVED: LazyLock<HashMap<Cow<'static, str>, ServedFile>> = LazyLock::new(|| {
+    let files = Files::iter().filter_map(ServedFile::load);
+    files
+        .chain(Language::all().map(ServedFile::texts))
+        .collect()
+});
 
 struct ServedFile {
     kind: String,
@@ -51,6 +55,17 @@ impl ServedFile {
             document: Document::new(bytes),
         };
         Some((path, served))
+    }
+
+    /// Returns the texts that scripts fetch, as `texts-en.json`.
+    fn texts(language: Language) -> (Cow<'static, str>, ServedFile) {
+        let json = language.json_of(&[LATER]);
+        let served = ServedFile {
+            kind: "application/json".to_owned(),
+            tag: encode(&sha256(json.as_bytes())[..12]),
+            document: Document::new(json),
+        };
+        (format!("texts-{}.json", language.code()).into(), served)
     }
 }
 
@@ -87,8 +102,8 @@ pub async fn serve(path: &str, headers: &HeaderMap) -> Result<Response, Problem>
     file.document.response(headers, head).await
 }
 
-/// Empties the lines of a script or a style sheet that begin with a comment and takes the indents
-/// away: fans on slow networks need not load them. Line numbers stay, and so does code after a
+/// Empties the lines of a script or a style sheet that begin with a comment, and takes the indents
+/// and the types within lines away: fans on slow networks need not load them. Line numbers stay, and so does code after a
 /// comment. Our scripts hold no text over several lines in which an indent would matter.
 fn slimmed(text: &str) -> String {
     let mut is_inside = false;
@@ -106,7 +121,22 @@ fn slimmed(text: &str) -> String {
             code.trim_start_matches(' ')
         })
     });
-    lines.collect()
+    lines.map(without_types).collect()
+}
+
+/// Takes the types that only the type checker reads out of a line: comments such as
+/// `/** @type {any} */`.
+fn without_types(line: &str) -> String {
+    let mut code = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, comment)) = rest.split_once("/** @") {
+        let Some((_, after)) = comment.split_once("*/") else {
+            break;
+        };
+        code.push_str(before);
+        rest = after.strip_prefix(' ').unwrap_or(after);
+    }
+    code + rest
 }
 
 /// Returns a whole page in a language, with `{{name}}` replaced by escaped values or by texts of the
@@ -159,9 +189,7 @@ fn language_links(request: &PageRequest, own: Language) -> String {
     let links = others.filter_map(|language| {
         let address = escape(&request.address_in(language)?);
         let (code, name) = (language.code(), language.phrase("language.name", &[]));
-        Some(format!(
-            "<a href=\"{address}\" lang=\"{code}\" hreflang=\"{code}\">{name}</a>"
-        ))
+        Some(format!("<a href=\"{address}\" lang=\"{code}\">{name}</a>"))
     });
     links.collect::<Vec<_>>().join(" ")
 }
@@ -263,8 +291,7 @@ mod tests {
     fn blocks_of_comments_are_emptied_and_the_code_after_them_stays() {
         let script = "/**\n * Adds. // a\n * @param {string} b\n */\nconst c = \"/* d\";\n  \
             /** @type {any} */ let e = f(/** @type {any} */ (c));\n/* g */\n// h /*\nlet i;\n";
-        let served =
-            "\n\n\n\nconst c = \"/* d\";\nlet e = f(/** @type {any} */ (c));\n\n\nlet i;\n";
+        let served = "\n\n\n\nconst c = \"/* d\";\nlet e = f((c));\n\n\nlet i;\n";
         assert_eq!(slimmed(script), served);
     }
 }

@@ -8,12 +8,12 @@ use std::sync::LazyLock;
 
 #[derive(RustEmbed)]
 #[folder = "texts"]
-struct Files;
+struct CatalogueFiles;
 
 static CATALOGUES: LazyLock<BTreeMap<String, Catalogue>> = LazyLock::new(|| {
-    let files = Files::iter().filter_map(|path| {
+    let files = CatalogueFiles::iter().filter_map(|path| {
         let code = path.strip_suffix(".json")?.to_owned();
-        let phrases = serde_json::from_slice(&Files::get(&path)?.data);
+        let phrases = serde_json::from_slice(&CatalogueFiles::get(&path)?.data);
         let phrases = phrases.expect("a test reads all catalogues");
         Some((code.clone(), Catalogue { code, phrases }))
     });
@@ -24,6 +24,9 @@ struct Catalogue {
     code: String,
     phrases: BTreeMap<String, Phrase>,
 }
+
+/// Group of the texts that pages do not bring: scripts fetch them where they are needed.
+pub const LATER: &str = "later";
 
 /// A text with its values in braces, or its forms by the number that it speaks of.
 #[derive(Debug, Serialize, Deserialize)]
