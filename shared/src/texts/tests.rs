@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Groups of texts that Rust alone uses: their keys stand nowhere else in quotation marks.
-const RUST_GROUPS: [&str; 5] = ["page", "mail", "ticket", "calendar", "language"];
+/// Groups of which Rust has no other words in quotation marks, such as types of events.
+const RUST_GROUPS: [&str; 3] = ["page", "calendar", "language"];
 
 fn phrases(code: &str) -> &'static BTreeMap<String, Phrase> {
     &CATALOGUES[code].phrases
@@ -57,19 +57,20 @@ fn sources() -> Vec<(String, String)> {
 
 /// Returns the keys that a text has between `open` and `close`, with their values still in braces.
 fn mentions<'a>(text: &'a str, open: &str, close: &str) -> BTreeSet<&'a str> {
-    let starts = text.split(open).skip(1);
-    let words = starts.filter_map(|rest| Some(rest.split_once(close)?.0));
+    // Between two quotation marks of one kind there may as well be code: it is no key.
+    let words = text.split(open).skip(1);
+    let words = words.filter_map(|rest| match open == close {
+        true => Some(rest),
+        false => Some(rest.split_once(close)?.0),
+    });
+    let groups: BTreeSet<&str> = phrases("en").keys().map(|key| group_of(key)).collect();
     let is_key = |word: &&str| {
-        let literal: String = pieces(word).concat();
-        let mut letters = literal.chars();
-        let is_known = phrases("en")
-            .keys()
-            .any(|key| group_of(key) == group_of(word));
+        let is_short = word.len() < 80 && groups.contains(group_of(word)) && word.contains('.');
         let is_file = [".js", ".html", ".json", ".rs"]
             .iter()
             .any(|end| word.ends_with(end));
         let is_word = |c: char| c.is_ascii_lowercase() || "._-".contains(c);
-        word.contains('.') && is_known && !is_file && letters.all(is_word)
+        is_short && !is_file && pieces(word).concat().chars().all(is_word)
     };
     words.filter(is_key).collect()
 }
@@ -130,7 +131,7 @@ fn all_mentions() -> Vec<(String, String)> {
         let found = mentions(&text, "\"", "\"");
         let is_of_rust = |key: &&str| RUST_GROUPS.contains(&group_of(key));
         let is_asked = |key: &&str| {
-            let calls = ["phrase(", "phrase_of(", "say(", "message("];
+            let calls = ["phrase(", "phrase_of(", "say(", "named(", "message("];
             calls
                 .iter()
                 .any(|call| text.contains(&format!("{call}\"{key}\"")))
