@@ -4,7 +4,8 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 use checkout::inventory::layout::{SEATS_MAX, parse};
 use shared::http::client_address::client_address;
-use shared::http::credentials::{bearer, cookie};
+use shared::http::cookies::cookie;
+use shared::http::credentials::bearer;
 use shared::http::socket::frames::WatchedStream;
 use shared::ids::{EventId, VisitorId};
 use shared::time::Time;

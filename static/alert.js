@@ -1,13 +1,15 @@
 // @ts-check
 // Tells a fan whose turn it is while the page is out of sight. Loaded then, as nothing depends on it.
-import { optional } from "./api.js";
+import { optional, phrase } from "./api.js";
 
 /** The turn: a sound and a notification, where they are allowed. */
 export function callOut(/** @type {string} */ event) {
   // Browsers refuse it on a page that was never touched.
   optional(() => navigator.userActivation?.hasBeenActive && navigator.vibrate?.(300));
   optional(playSound);
-  optional(() => Notification.permission === "granted" && new Notification("It is your turn", { body: event }));
+  optional(
+    () => Notification.permission === "granted" && new Notification(phrase("queue.admitted.heading"), { body: event }),
+  );
 }
 
 function playSound() {

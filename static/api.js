@@ -1,5 +1,5 @@
 // @ts-check
-// For all pages: calls with problems as errors, sockets that come back, the server's time, what a tab keeps, numbers.
+// For all pages: calls with problems as errors, sockets that come back, the server's time, what a tab keeps, numbers, texts.
 
 /** The path prefix of the installation, under which these files were found; empty for none. */
 export const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
@@ -8,7 +8,7 @@ export const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 export class Problem extends Error {
   /** @param {any} body @param {number} status @param {number} [retryAfter] in seconds */
   constructor(body, status, retryAfter = 0) {
-    super(body?.detail || body?.title || "The server cannot be reached");
+    super(body?.detail || body?.title || phrase("api.unreachable"));
     this.kind = String(body?.type || "").replace("/problems/", "");
     this.status = status;
     this.body = body || {};
@@ -275,6 +275,25 @@ export const locale = language === "en" ? "en-GB" : language;
 
 /** @param {number} number */
 export const count = (number) => number.toLocaleString(locale);
+
+/** The page's texts, from the catalogue. @type {Record<string, string | Record<string, string>>} */
+const texts = JSON.parse($("texts")?.textContent || "{}");
+const plurals = new Intl.PluralRules(locale);
+
+/**
+ * A text of the page's language with its values; of the form for `count`, where it has several. Nothing if there is none.
+ * @param {string} key @param {Record<string, any>} [values] numbers are written as such
+ */
+export function phrase(key, values = {}) {
+  const found = texts[key] ?? "";
+  const form = typeof found === "string" ? found : (found[plurals.select(values.count)] ?? found.other);
+  return form.replace(/\{(\w+)\}/g, (_, name) =>
+    typeof values[name] === "number" ? count(values[name]) : (values[name] ?? ""),
+  );
+}
+
+/** Fetches the texts that pages do not bring. */
+export const loadTexts = async () => Object.assign(texts, await call("GET", `/static/texts-${language}.json`));
 
 /** @param {number} seconds */
 export const clock = (seconds) =>

@@ -1,6 +1,6 @@
 // @ts-check
 // Texts of the queue page for browsers that do not send our cookies back.
-import { $, root } from "./api.js";
+import { $, phrase, root } from "./api.js";
 
 /** Returns whether this tab can hand something on to its next page. */
 function hasStorage() {
@@ -17,10 +17,7 @@ function hasStorage() {
 export function warn(event) {
   // Our own checkout does without cookies, by what the tab keeps; a gate in front of another site does not.
   const canGo = hasStorage() && $("go").getAttribute("href") === `${root}/e/${event}/seats`;
-  const text = canGo
-    ? "Your browser does not send our cookies back. Your place is kept as long as this tab stays open: do not close it."
-    : "Your browser does not send our cookies back, and the checkout needs them. Allow cookies for this site, then " +
-      "reload this page: your place is kept as long as this tab stays open.";
+  const text = phrase(canGo ? "later.cookies.kept" : "later.cookies.needed");
   // A text that is set anew is read out anew.
   if ($("cookies").textContent !== text) $("cookies").textContent = text;
   $("cookies").hidden = false;

@@ -1,7 +1,7 @@
 // @ts-check
 // The draw, checked in the fan's own browser from what is published: the seed's fingerprint, the list's root, the
 // order.
-import { $, call, locale } from "./api.js";
+import { $, call, count, locale, phrase } from "./api.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}/draw`;
@@ -69,31 +69,30 @@ function step(what) {
 
 /** Every step, or an Error that says what is wrong. @param {any} draw @param {string} list */
 export async function verify(draw, list) {
-  if (hex(await sha256(unhex(draw.seed))) !== draw.commitment)
-    throw new Error("the seed is not the one that was promised");
-  step("The seed is the one whose fingerprint was promised.");
+  if (hex(await sha256(unhex(draw.seed))) !== draw.commitment) throw new Error(phrase("draw.wrong.seed"));
+  step(phrase("draw.step.seed"));
   if (draw.beacon) {
     if (hex(await sha256(unhex(draw.beacon.signature || ""))) !== draw.beacon.randomness)
-      throw new Error("the public randomness is not that of its signature");
-    step("The public randomness is that of its signature.");
+      throw new Error(phrase("draw.wrong.randomness"));
+    step(phrase("draw.step.randomness"));
   }
   const lines = list
     .split("\n")
     .filter(Boolean)
     .map((line) => line.split(" "));
   const entries = lines.map((line) => line[0]);
-  if (entries.length !== draw.entries) throw new Error(`the list has ${entries.length} entries, not ${draw.entries}`);
-  if (new Set(entries).size !== entries.length) throw new Error("an entry stands in the list twice");
+  if (entries.length !== draw.entries)
+    throw new Error(phrase("draw.wrong.length", { found: entries.length, told: draw.entries }));
+  if (new Set(entries).size !== entries.length) throw new Error(phrase("draw.wrong.twice"));
   lines.forEach((line, at) => {
-    if (Number(line[1]) !== at + 1) throw new Error(`line ${at + 1} has number ${line[1]}`);
+    if (Number(line[1]) !== at + 1) throw new Error(phrase("draw.wrong.line", { line: at + 1, number: line[1] }));
   });
-  if ((await root([...entries].sort())) !== draw.entries_root)
-    throw new Error("the list is not the one that was published");
-  step(`The list of ${entries.length.toLocaleString(locale)} entries is the one whose root was published.`);
+  if ((await root([...entries].sort())) !== draw.entries_root) throw new Error(phrase("draw.wrong.list"));
+  step(phrase("draw.step.list", { count: entries.length }));
   const drawn = await order(draw, entries);
   const wrong = drawn.findIndex((entry, at) => entry !== entries[at]);
-  if (wrong >= 0) throw new Error(`number ${wrong + 1} belongs to another entry`);
-  step("Every entry has the number that the seed gives it.");
+  if (wrong >= 0) throw new Error(phrase("draw.wrong.order", { number: wrong + 1 }));
+  step(phrase("draw.step.order"));
   return entries;
 }
 
@@ -103,21 +102,18 @@ async function check() {
   $("steps").textContent = "";
   const verdict = $("verdict");
   verdict.hidden = false;
-  verdict.textContent = "Checking…";
+  verdict.textContent = phrase("draw.checking");
   verdict.className = "note";
   try {
-    if (!globalThis.crypto?.subtle) throw new Error("this browser checks only on pages served by https");
+    if (!globalThis.crypto?.subtle) throw new Error(phrase("draw.wrong.http"));
     const [draw, list] = await Promise.all([call("GET", base), call("GET", `${base}/entries`)]);
     const entries = await verify(draw, list);
     const place = await call("GET", `/api/v1/events/${event}/line/me`).catch(() => null);
     const own = place?.entry ? entries.indexOf(place.entry) + 1 : 0;
-    verdict.textContent =
-      own > 0
-        ? `The draw was held as promised. Your entry drew number ${own.toLocaleString(locale)}.`
-        : "The draw was held as promised.";
+    verdict.textContent = own > 0 ? phrase("draw.good.own", { number: own }) : phrase("draw.good");
     verdict.classList.add("good");
   } catch (problem) {
-    verdict.textContent = `This does not add up: ${/** @type {Error} */ (problem).message}.`;
+    verdict.textContent = phrase("draw.bad", { problem: /** @type {Error} */ (problem).message });
     verdict.classList.add("bad");
     $("check").hidden = false;
   }
@@ -129,26 +125,23 @@ async function show() {
     draw = await call("GET", base);
   } catch (problem) {
     const none = /** @type {any} */ (problem).kind === "no-draw";
-    $("state").textContent = none
-      ? "This event has no draw: who comes first is served first."
-      : /** @type {Error} */ (problem).message;
+    $("state").textContent = none ? phrase("draw.none") : /** @type {Error} */ (problem).message;
     $("commitment").textContent = "–";
     return;
   }
   $("commitment").textContent = draw.commitment;
   $("beacon-box").hidden = !draw.beacon;
-  if (draw.beacon) $("beacon").textContent = `drand ${draw.beacon.name}, round ${draw.beacon.round}`;
+  if (draw.beacon)
+    $("beacon").textContent = phrase("draw.round", { name: draw.beacon.name, round: String(draw.beacon.round) });
   const held = Boolean(draw.seed);
   $("held").hidden = !held;
   $("check").hidden = !held;
-  $("state").textContent = held
-    ? "The draw was held. Here is everything that it needs to be checked."
-    : "The draw was not held yet. It is held when the sale opens.";
+  $("state").textContent = phrase(held ? "draw.held" : "draw.to_come");
   if (!held) {
     setTimeout(show, 5000);
     return;
   }
-  $("entries").textContent = draw.entries.toLocaleString(locale);
+  $("entries").textContent = count(draw.entries);
   $("drawn-at").textContent = new Date(draw.drawn_at).toLocaleString(locale);
   $("seed").textContent = draw.seed;
 }

@@ -1,6 +1,6 @@
 // @ts-check
 // The end of the time to shop: its warning, and more time once.
-import { $, clock } from "./api.js";
+import { $, clock, phrase } from "./api.js";
 
 /** Seconds before the end at which a fan is warned. */
 const WARNED_FROM = 60;
@@ -15,13 +15,13 @@ export function showEnding(session, seconds, hold, say) {
   const isEnding = !session.over && seconds > 0 && seconds <= WARNED_FROM;
   $("ending").hidden = !isEnding;
   if (!isEnding) return;
-  const name = hold ? "Your time to choose other seats" : "Your time to shop";
-  $("ending-text").textContent = `${name} ends in ${clock(seconds)}.`;
+  const name = phrase(hold ? "seats.ending.choosing" : "seats.ending.shopping");
+  $("ending-text").textContent = phrase("seats.ending.in", { name, time: clock(seconds) });
   const more = session.extension_seconds;
   $("more-time").hidden = !more;
   if (told === session.expires_at) return;
   told = session.expires_at;
-  say(`${name} ends in a minute.${more ? " You may ask for more time, once." : ""}`);
+  say(phrase(more ? "seats.ending.soon_with_more" : "seats.ending.soon", { name }));
 }
 
 /**

@@ -47,6 +47,7 @@ const labels = {
   checkout_url: "Shop elsewhere",
   "admission.rate_per_minute": "Fans a minute",
   "admission.max_active": "Inside at one time",
+  "details.language": "Language",
   "details.time_zone": "Time zone",
   ...Object.fromEntries([...about, ...looks, ...links, ...colours].map(([path, label]) => [`details.${path}`, label])),
 };
@@ -71,6 +72,13 @@ export function inWords(problem) {
 /** @param {any} details @param {string} path */
 const valueAt = (details, path) => path.split(".").reduce((value, name) => value?.[name], details);
 
+/** The language of the pages, mails and tickets. @param {string} [code] */
+function languageField(code) {
+  const languages = (document.body.dataset.languages ?? "").split(",").map((named) => named.split(" "));
+  const options = languages.map(([value, name]) => make("option", { value, selected: value === (code || "en") }, name));
+  return field("Language of the event's pages, mails and tickets", { name: "language" }, "select", ...options);
+}
+
 /** The time zone of all dates of the form. @param {string} [zone] */
 export function zoneField(zone) {
   const input = make("input", { name: "zone", value: zone || ownZone(), required: true, autocomplete: "off" });
@@ -93,7 +101,7 @@ export function detailFields(details) {
   const group = (/** @type {string} */ title, /** @type {Node[]} */ ...inside) =>
     make("fieldset", {}, make("legend", {}, title), ...inside);
   return [
-    group("What fans read", ...about.map(input)),
+    group("What fans read", languageField(details?.language), ...about.map(input)),
     make("div", {}, group("Look", ...looks.map(input), ...colourFields(details)), group("Links", ...links.map(input))),
   ];
 }
@@ -127,6 +135,8 @@ export function readDetails(form) {
   const zone = zoneOf(form);
   /** @type {any} */
   const details = { time_zone: zone };
+  // English is what an event without a language has.
+  if (form.elements.language.value !== "en") details.language = form.elements.language.value;
   const put = (/** @type {string} */ path, /** @type {string | null} */ value) => {
     if (!value) return;
     const [first, second] = path.split(".");

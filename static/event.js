@@ -1,6 +1,6 @@
 // @ts-check
 // An event's name, date and place, colours and links, on pages that load it.
-import { $ } from "./api.js";
+import { $, phrase } from "./api.js";
 import { timeOfDay, when } from "./dates.js";
 import { make } from "./make.js";
 
@@ -9,7 +9,7 @@ export function facts({ details }) {
   const { starts_at: start, doors_at: doors, time_zone: zone, venue } = details ?? {};
   const lines = [];
   if (start) lines.push(make("p", {}, make("time", { dateTime: start }, when(start, zone))));
-  if (start && doors) lines.push(make("p", {}, `Doors open: ${timeOfDay(doors, zone, start)}`));
+  if (start && doors) lines.push(make("p", {}, phrase("event.doors", { time: timeOfDay(doors, zone, start) })));
   if (venue) lines.push(make("p", {}, [venue.name, venue.address].filter(Boolean).join(", ")));
   return lines;
 }
@@ -32,7 +32,6 @@ export function showEvent(about) {
     ...facts(about),
   );
   $("event").hidden = false;
-  const labels = { contact: "Contact", imprint: "Imprint", terms: "Terms", privacy: "Privacy" };
-  const shown = Object.entries(labels).filter(([name]) => links?.[name]);
-  $("links").replaceChildren(...shown.map(([name, label]) => make("a", { href: links[name] }, label)));
+  const shown = ["contact", "imprint", "terms", "privacy"].filter((name) => links?.[name]);
+  $("links").replaceChildren(...shown.map((name) => make("a", { href: links[name] }, phrase(`event.links.${name}`))));
 }

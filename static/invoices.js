@@ -1,6 +1,7 @@
 // @ts-check
 // Documents of an order as PDF: its invoice and credit notes, its tickets. They are fetched with what opens the order, which a link of the
 // browser would not send.
+import { phrase } from "./api.js";
 import { make } from "./make.js";
 import { money } from "./money.js";
 
@@ -11,7 +12,7 @@ import { money } from "./money.js";
  */
 export function invoiceList(invoices, fetchPdf, fail) {
   return invoices.map((invoice) => {
-    const kind = invoice.kind === "invoice" ? "Invoice" : "Credit note";
+    const kind = phrase(invoice.kind === "invoice" ? "price.invoice" : "price.credit_note");
     const button = make("button", { type: "button" }, `${kind} ${invoice.number}`);
     button.addEventListener("click", () => savePdf(invoice.number, fetchPdf(invoice.number)).catch(fail));
     return make("li", {}, button, make("span", {}, money(invoice.total)));

@@ -1,6 +1,6 @@
 // @ts-check
 // The key of the seat map, which is its filter as well, the choice of a category, and how the map is used.
-import { $ } from "./api.js";
+import { $, phrase } from "./api.js";
 import { edge, hue } from "./map-colours.js";
 import { make } from "./make.js";
 import { ticketPrice } from "./price.js";
@@ -30,12 +30,7 @@ function swatchOf(layout, at) {
  * @param {any} layout @param {(categories: Set<number> | null) => void} onFilter gets those that are pressed; none for all
  */
 export function legend(layout, onFilter) {
-  const kinds = [
-    ["held", "held by another fan"],
-    ["taken", "gone"],
-    ["mine", "yours"],
-  ];
-  if (layout.accessible.length) kinds.push(["reserved", "accessible or companion seat"]);
+  const kinds = ["held", "taken", "mine", ...(layout.accessible.length ? ["reserved"] : [])];
   /** @type {Set<number>} */ const pressed = new Set();
   const entries = forSale(layout).map(([category, at], _, all) => {
     const content = [swatchOf(layout, at), `${category.name} ${typePrices(category)}`];
@@ -50,7 +45,9 @@ export function legend(layout, onFilter) {
   });
   return [
     ...entries,
-    ...kinds.map(([kind, text]) => make("li", {}, make("span", { className: `swatch ${kind}` }), text)),
+    ...kinds.map((kind) =>
+      make("li", {}, make("span", { className: `swatch ${kind}` }), phrase(`seats.legend.${kind}`)),
+    ),
   ];
 }
 
@@ -60,9 +57,5 @@ export const categoryOptions = (layout) =>
 
 /** Says how the map is used at a level. @param {boolean} isFar */
 export function showHelp(isFar) {
-  const first = isFar
-    ? "Click or tap a section to see its seats."
-    : "Click or tap seats to choose them. Escape shows the whole hall.";
-  const rest = "Drag to move; pinch, double-tap, or Ctrl and the wheel, to zoom. On the keyboard: arrows, then Enter.";
-  $("map-help").textContent = `${first} ${rest}`;
+  $("map-help").textContent = phrase(isFar ? "seats.help.far" : "seats.help.near");
 }

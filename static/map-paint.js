@@ -1,5 +1,6 @@
 // @ts-check
 // Paints the seat map: what the plan draws, areas, seats, and the names of sections and rows.
+import { phrase } from "./api.js";
 import { edge, hue, page } from "./map-colours.js";
 import { paintSections, paintText } from "./map-sections.js";
 import { ticketPrice } from "./price.js";
@@ -48,7 +49,7 @@ function paintStage(pen, map, { x, y, scale: s }, { glow, soft, font }) {
   pen.fill();
   pen.fillStyle = soft;
   pen.font = `600 ${Math.max(9, s * 0.9)}px ${font}`;
-  pen.fillText("STAGE", middle, y - 2.2 * s);
+  pen.fillText(phrase("seats.stage"), middle, y - 2.2 * s);
 }
 
 /** @param {CanvasRenderingContext2D} pen @param {any} map @param {any} area @param {any} view @param {any} colours */

@@ -1,5 +1,6 @@
 // @ts-check
 // The hall from afar: each section as one shape with its price and the number of its free seats.
+import { phrase } from "./api.js";
 import { mix, textOn } from "./map-colours.js";
 import { AVAILABLE } from "./seat-states.js";
 import { ticketPrice, ticketTotal } from "./price.js";
@@ -113,13 +114,17 @@ export function countSections(map) {
     section.free = free.length;
     section.category = [...prices.keys()][0] ?? section.seats[0].category;
     const price = cheapest ? ticketPrice(cheapest) : "";
-    section.price = others.some((other) => ticketPrice(other) !== price) ? `from ${price}` : price;
+    section.price = others.some((other) => ticketPrice(other) !== price) ? phrase("seats.from", { price }) : price;
   }
 }
 
 /** What is said of a section: its name, price, and how many seats are free. @param {any} section */
 export const sectionParts = ({ name, price, free }) =>
-  [name || "Section", price, free ? `${free} free` : "sold out"].filter(Boolean);
+  [
+    name || phrase("seats.section"),
+    price,
+    free ? phrase("seats.free", { count: free }) : phrase("seats.sold_out"),
+  ].filter(Boolean);
 
 /** Paints sections as shapes. @param {CanvasRenderingContext2D} pen @param {any} map @param {any} view @param {any} colours */
 export function paintSections(pen, map, view, { paper, soft, line, font, fills }) {

@@ -1,6 +1,6 @@
 // @ts-check
 // An order with its tickets: with the session, or by the key of the signed link.
-import { $, call, Problem } from "./api.js";
+import { $, call, phrase, Problem } from "./api.js";
 import { facts, showEvent } from "./event.js";
 import { invoiceList, savePdf } from "./invoices.js";
 import { make } from "./make.js";
@@ -34,11 +34,11 @@ async function draw(ticket, order, about) {
   const seat = order.seats.find((/** @type {any} */ s) => s.id === ticket.seat);
   // A server of the version before has no labels.
   const label = ticket.label ?? ticket.seat;
-  const hints = [ticket.door && `Door: ${ticket.door}`, ticket.notes].filter(Boolean);
+  const hints = [ticket.door && phrase("order.door", { door: ticket.door }), ticket.notes].filter(Boolean);
   return make(
     "section",
-    { className: "card ticket", "aria-label": `Ticket for ${label}` },
-    make("img", { alt: `QR code of the ticket for ${label}`, src: `data:image/svg+xml;base64,${btoa(svg)}` }),
+    { className: "card ticket", "aria-label": phrase("price.ticket_for", { place: label }) },
+    make("img", { alt: phrase("order.qr", { place: label }), src: `data:image/svg+xml;base64,${btoa(svg)}` }),
     make(
       "div",
       {},
@@ -48,8 +48,8 @@ async function draw(ticket, order, about) {
       ...hints.map((hint) => make("p", {}, hint)),
       make("p", {}, `${categoryName(order, seat)} · ${money(seat.price)}`),
       make("p", {}, order.buyer?.name ?? ""),
-      make("p", {}, "Code ", make("b", { className: "short" }, ticket.short_code)),
-      make("p", { className: "soft number" }, "Order ", order.id),
+      make("p", {}, `${phrase("order.code")} `, make("b", { className: "short" }, ticket.short_code)),
+      make("p", { className: "soft number" }, phrase("order.number", { order: order.id })),
     ),
   );
 }
@@ -68,43 +68,31 @@ async function showInvoices() {
 
 /** Says that the show was cancelled, and what becomes of the money. @param {any} order */
 function cancelledWords(order) {
-  const given = order.refunded ? `${money(order.refunded)} was given back.` : "";
-  /** @type {Record<string, string>} */
-  const outcomes = {
-    confirmed: "Your money goes back the way you paid; you need not do anything.",
-    refunding: "Your money is on its way back.",
-    refunded: given,
-    expired: "This order was not paid.",
-    cancelled: "This order was not paid.",
-  };
-  const tickets = order.state === "refunded" ? "Its tickets are not valid any more. " : "";
-  return `This show was cancelled. ${order.event_cancelled.reason} ${tickets}${outcomes[order.state] ?? ""}`.trim();
+  const amount = order.refunded && money(order.refunded);
+  const hasOutcome = order.state !== "refunded" || amount;
+  return [
+    phrase("event.cancelled", { reason: order.event_cancelled.reason }),
+    order.state === "refunded" ? phrase("order.cancelled.invalid") : "",
+    hasOutcome ? phrase(`order.cancelled.${order.state}`, { amount }) : "",
+  ]
+    .filter(Boolean)
+    .join(" ");
 }
 
 async function load() {
   const [order] = await Promise.all([ask("GET", `/api/v1/orders/${id}`), loadCurrencies()]);
   const about = await call("GET", `/api/v1/events/${order.event}`).catch(() => ({ name: order.event }));
-  /** @type {Record<string, string>} */
-  const words = {
-    confirmed: `Confirmed: ${money(order.total)} paid${order.refunded ? `, ${money(order.refunded)} given back` : ""}. Show the codes at the door.`,
-    confirming: "Your payment is being confirmed. Your seats are kept.",
-    paying: "This order is not paid yet.",
-    declined: "The card was declined. Pay again in the checkout.",
-    expired: "The time to pay ran out and the seats went back.",
-    cancelled: "This order was cancelled.",
-    refunding: "Your money is on its way back.",
-    refunded: "This order was refunded. The tickets are not valid any more.",
-  };
+  const isPartlyRefunded = order.state === "confirmed" && order.refunded;
+  const amounts = { paid: money(order.total), returned: order.refunded ? money(order.refunded) : "" };
+  const state = phrase(`order.state.${isPartlyRefunded ? "partly_refunded" : order.state}`, amounts);
   $("heading").textContent = about.name;
-  document.title = `Order · ${about.name}`;
+  document.title = `${phrase("order.title")} · ${about.name}`;
   showEvent(about);
   const exchanged = order.instead_of
-    ? ` Your payment came when ${(order.instead_of_labels ?? order.instead_of).join("; ")} had gone back on sale and not all were free any more: you have other seats of the same category, for the same price.`
+    ? ` ${phrase("order.exchanged", { places: (order.instead_of_labels ?? order.instead_of).join("; ") })}`
     : "";
   const cancelled = order.event_cancelled;
-  $("text").textContent = cancelled
-    ? cancelledWords(order)
-    : (words[order.state] || "This order is being looked at by the organiser.") + exchanged;
+  $("text").textContent = cancelled ? cancelledWords(order) : (state || phrase("order.looked_at")) + exchanged;
   $("lines").replaceChildren(...priceLines(order.lines));
   $("total").textContent = money(order.total);
   $("price").hidden = false;
@@ -114,8 +102,7 @@ async function load() {
       ...(await Promise.all(order.tickets.map((/** @type {any} */ ticket) => draw(ticket, order, about)))),
     );
     $("keep").hidden = false;
-    $("keep").textContent =
-      "Keep the address of this page: it opens your tickets again, on any device. Whoever has it has your tickets.";
+    $("keep").textContent = phrase("order.keep");
   }
   const isMoving = ["confirming", "refunding"].includes(order.state);
   if (isMoving || (cancelled && order.state === "confirmed")) setTimeout(show, 2000);
@@ -124,14 +111,12 @@ async function load() {
 
 $("print").addEventListener("click", () => window.print());
 $("pdf").addEventListener("click", () => {
-  savePdf(`tickets-${id}`, ask("GET", `/api/v1/orders/${id}/tickets.pdf`)).catch(fail);
+  savePdf(`${phrase("order.file")}-${id}`, ask("GET", `/api/v1/orders/${id}/tickets.pdf`)).catch(fail);
 });
 const show = () =>
   load().catch((problem) => {
     $("text").textContent =
-      problem.status === 401 || problem.status === 404
-        ? "This order cannot be shown here. Open it in the browser in which you bought, or by the link you were given."
-        : problem.message;
+      problem.status === 401 || problem.status === 404 ? phrase("order.not_here") : problem.message;
     if (problem.status === 0 || problem.status >= 500) setTimeout(show, 5000);
   });
 show();

@@ -1,23 +1,9 @@
 // @ts-check
 // The orders of all sessions that this browser has, so that a closed tab loses no tickets.
-import { $, call, root } from "./api.js";
+import { $, call, phrase, root } from "./api.js";
+import { inLanguage } from "./language.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
-
-/** @type {Record<string, string>} */
-const states = {
-  confirmed: "confirmed",
-  confirming: "the payment is being confirmed",
-  paying: "not paid yet",
-  declined: "the payment was declined",
-  expired: "the time to pay ran out",
-  cancelled: "cancelled",
-  refunding: "the money is on its way back",
-  refunded: "refunded",
-  needs_review: "the organiser looks at the payment",
-};
-const NOTHING =
-  "This browser has no tickets. They are in the browser in which they were bought, and behind the address of the page with the tickets.";
 
 /** Names of the events of orders, by their ids. @param {any[]} orders */
 async function namesOf(orders) {
@@ -32,22 +18,24 @@ async function namesOf(orders) {
 
 /** @param {any} order */
 function stateOf(order) {
-  const state = states[order.state] ?? order.state;
+  const state = phrase(`orders.state.${order.state}`) || order.state;
   if (!order.event_cancelled) return state;
-  return `the show was cancelled: ${order.state === "confirmed" ? "the money goes back" : state}`;
+  const outcome = order.state === "confirmed" ? phrase("orders.money_goes_back") : state;
+  return phrase("orders.show_cancelled", { outcome });
 }
 
 /** @param {any} order @param {string | undefined} name */
 function card(order, name) {
-  const seats = order.seats.length === 1 ? "1 ticket" : `${order.seats.length} tickets`;
+  const seats = phrase("orders.tickets", { count: order.seats.length });
   const isOpen = ["paying", "declined"].includes(order.state);
-  const href = isOpen ? `${root}/e/${order.event}/seats` : root + (order.link || `/orders/${order.id}`);
+  const own = order.link || `/orders/${order.id}`;
+  const href = isOpen ? `${root}/e/${order.event}/seats` : inLanguage(root + own);
   return make(
     "section",
     { className: "card" },
     make("h2", {}, make("a", { href }, name ?? order.event)),
     make("p", {}, `${seats} · ${money(order.total)} · ${stateOf(order)}`),
-    make("p", { className: "soft" }, `Order ${order.id}`),
+    make("p", { className: "soft" }, phrase("orders.order", { order: order.id })),
   );
 }
 
@@ -58,14 +46,14 @@ async function load() {
   ]);
   const names = await namesOf(orders);
   $("orders").replaceChildren(...orders.map((/** @type {any} */ order) => card(order, names.get(order.event))));
-  $("text").textContent = orders.length ? "" : NOTHING;
+  $("text").textContent = orders.length ? "" : phrase("orders.none");
   if (orders.some((/** @type {any} */ order) => ["confirming", "refunding"].includes(order.state)))
     setTimeout(show, 5000);
 }
 
 const show = () =>
   load().catch((problem) => {
-    $("text").textContent = `${problem.message}. Trying again.`;
+    $("text").textContent = phrase("orders.again", { problem: problem.message });
     setTimeout(show, 5000);
   });
 show();

@@ -1,5 +1,6 @@
 // @ts-check
 // Stripe's form for cards. It is in a frame of Stripe's: card numbers never reach this site.
+import { phrase } from "./api.js";
 
 /** @type {Promise<any> | undefined} */
 let loading;
@@ -13,7 +14,7 @@ function load({ key, script: src }) {
     script.onerror = () => {
       loading = undefined;
       script.remove();
-      reject(new Error("The form for cards could not be loaded. Your seats are kept: try again."));
+      reject(new Error(phrase("seats.no_card_form")));
     };
     document.head.append(script);
   });
@@ -77,13 +78,6 @@ export class CardForm {
 
 /** Says why a card was declined. @param {string} reason */
 export function declined(reason) {
-  /** @type {Record<string, string>} */
-  const words = {
-    insufficient_funds: "The card has not enough funds.",
-    expired_card: "The card has expired.",
-    wrong_details: "The details of the card are not right.",
-    not_authenticated: "Your bank could not confirm that it is you.",
-    cancelled: "The payment was cancelled.",
-  };
-  return `${words[reason] || "The card was declined."} Your seats are still yours: try another card.`;
+  const why = phrase(`seats.declined.${reason}`) || phrase("seats.declined");
+  return phrase("seats.declined_kept", { why });
 }

@@ -1,6 +1,6 @@
 // @ts-check
 // A price in lines: tickets, fees, taxes, and the total that is paid.
-import { $ } from "./api.js";
+import { $, phrase } from "./api.js";
 import { make } from "./make.js";
 import { money } from "./money.js";
 
@@ -28,7 +28,7 @@ function joined(lines) {
 /** Lines as elements of a list; a server of the version before has none. A tax that others contain is not added, and says so. @param {any[]} [lines] */
 export function priceLines(lines) {
   return joined(lines ?? []).map(({ kind, name, quantity, amount, included, ticket_type }) => {
-    if (included) return row(`including ${name}`, amount, "soft");
+    if (included) return row(phrase("price.including", { name }), amount, "soft");
     if (kind !== "ticket") return row(name, amount);
     const ticket = typed(name, ticket_type);
     return row(quantity > 1 ? `${quantity} × ${ticket}` : ticket, amount);
@@ -74,6 +74,6 @@ export function showPrice(held, seats, layout, picker) {
   if (!seats.length) return;
   const amount = seats.reduce((sum, seat) => sum + seat.price.amount, 0);
   const fees = held || !amount ? [] : (layout.order_fees ?? []);
-  const plus = fees.map((/** @type {any} */ fee) => ` plus ${fee.name}`).join("");
+  const plus = fees.map((/** @type {any} */ fee) => ` ${phrase("price.plus", { name: fee.name })}`).join("");
   $("total").textContent = money(held?.total ?? { ...seats[0].price, amount }) + plus;
 }

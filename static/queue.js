@@ -1,34 +1,36 @@
 // @ts-check
 // The queue page, live: by WebSocket or by polling. Without this file it works by refresh.
-import { $, call, clock, count, keep, kept, keptKey, now, onWake, optional, root, socket } from "./api.js";
+import {
+  $,
+  call,
+  clock,
+  count,
+  keep,
+  kept,
+  keptKey,
+  loadTexts,
+  now,
+  onWake,
+  optional,
+  phrase,
+  root,
+  socket,
+} from "./api.js";
 
-/** By phase or state; the server reads them here. @type {Record<string, [string, string, string]>} */
-const texts = JSON.parse(`{
-  "scheduled": ["The line is not open yet", "Come back when it opens.", ""],
-  "draft": ["A draft", "Fans do not see this event yet. Publish it in the console when it is ready.", ""],
-  "sold_out": ["Sold out", "The line is closed to new visitors.", ""],
-  "closed": ["The sale is over", "The line is closed to new visitors.", ""],
-  "cancelled": ["This show was cancelled", "The line is closed, and every order is refunded.", ""],
-  "admitted": ["It is your turn", "", "Come and choose your seats. They are held for you while you pay."],
-  "shopping": ["You are in the checkout", "Another tab may have it open.", "Go back to the checkout to finish."],
-  "finished": [
-    "All done",
-    "Thank you. Your slot has gone to the next in line.",
-    "You can join again at the back for more."
-  ],
-  "missed": [
-    "Your turn has passed",
-    "It ran out, or you were away too long.",
-    "You can join again; you will be at the back."
-  ],
-  "left": ["You have left the line", "Your place has gone.", "You can join again; you will be at the back."],
-  "passthrough": ["No need to wait", "Everyone may go on at the moment.", ""],
-  "ejected": [
-    "You were removed from the line",
-    "The organiser did this.",
-    "Ask the organiser if it is a mistake."
-  ]
-}`);
+/** Heading, text and next step of a phase or a state. @param {string} of @returns {[string, string, string]} */
+const triple = (of) => [phrase(`later.${of}.heading`), phrase(`later.${of}.text`), phrase(`later.${of}.next`)];
+
+/** @type {Promise<void> | undefined} */
+let rare;
+/** Loads the texts of what most fans never see. */
+const loadRare = () =>
+  (rare ??= loadTexts().catch(() => {
+    rare = undefined;
+  }));
+
+/** Returns whether a place is told in those texts. @param {any} p */
+const isRare = (p) =>
+  p.cancelled || isOpen(p) || (p.state === "waiting" ? !p.number || ["sold_out", "closed"].includes(p.phase) : p.state !== "admitted");
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}/line`;
@@ -43,7 +45,8 @@ let announced = "",
   isAway = false,
   isJoining = false,
   isAsking = false,
-  asksAgain = false;
+  asksAgain = false,
+  renders = 0;
 /** The pass of the newest answer, for a browser that does not send our cookie back. */
 let pass = kept(`pass-${event}`);
 let isByPass = pass !== null;
@@ -68,31 +71,23 @@ async function loadDates() {
 if (["prequeue", "scheduled"].includes(document.body.dataset.phase || "")) loadDates();
 
 /** When something opens, in the event's zone. @param {string} at */
-const opening = (at) => (dates ? `on ${dates.when(at, document.body.dataset.zone)}` : "soon");
+const opening = (at) =>
+  dates ? phrase("queue.on", { time: dates.when(at, document.body.dataset.zone) }) : phrase("queue.soon");
 
 /** @param {number} seconds */
 function minutes(seconds) {
   return seconds < 90 ? `${Math.max(10, Math.ceil(seconds / 10) * 10)} s` : `${Math.round(seconds / 60)} min`;
 }
 
-/** Why no wait is told, or a longer one. @type {Record<string, string>} */
-const reasons = {
-  measuring: "being measured",
-  stopped: "no one is let in now",
-  full: "all is taken inside",
-  recovering: "it goes on in a moment",
-  lowered: "fewer are let in than before",
-  slower: "those inside take longer",
-};
-
 /** The wait, and why it is longer or not told. @param {any} p @returns {[string, string]} */
 function wait(p) {
-  const reason = reasons[p.eta_reason] ?? "";
+  const reason = phrase(`queue.reason.${p.eta_reason}`);
   if (p.phase !== "open") return ["", ""];
-  if (!p.eta_seconds) return ["", `Wait: ${reason || "–"}`];
+  if (!p.eta_seconds) return ["", phrase("queue.wait", { wait: reason || "–" })];
   const [low, high] = [minutes(p.eta_seconds.low), minutes(p.eta_seconds.high)];
   const [number, unit] = low.split(" ");
-  return [low === high ? `about ${high}` : `${high.endsWith(unit) ? number : low} to ${high}`, reason];
+  const span = { low: high.endsWith(unit) ? number : low, high };
+  return [phrase(low === high ? "queue.about" : "queue.range", span), reason];
 }
 
 /** Returns whether a fan without a turn may go on as well. @param {any} p */
@@ -102,51 +97,26 @@ const isOpen = (p) =>
 
 /** Returns heading, text, next step. @param {any} p @returns {[string, string, string]} */
 function words(p) {
-  if (p.cancelled) return texts.cancelled;
-  if (isOpen(p)) return texts.passthrough;
+  if (p.cancelled) return triple("cancelled");
+  if (isOpen(p)) return triple("passthrough");
+  if (p.state === "admitted") return [phrase("queue.admitted.heading"), "", phrase("queue.admitted.next")];
+  if (p.state !== "waiting") return triple(p.state);
   const sale = p.sale_opens_at ? opening(p.sale_opens_at) : "";
-  if (p.state === "waiting") {
-    const first = p.phase === "prequeue" ? "You are first in line" : "You are next";
-    const heading = p.ahead === 0 ? first : `${count(p.ahead)} ahead of you`;
-    if (p.number === null && p.phase === "prequeue")
-      return [
-        `${count(p.waiting)} in line`,
-        `The sale opens ${sale}. Then everyone in line is shuffled once.`,
-        "It makes no difference how early you came: your number is drawn when the sale opens, and anyone can check " +
-          "the draw. Keep this page open, or come back to it.",
-      ];
-    if (p.number === null)
-      return [
-        "The draw is being held",
-        "Your number comes in a moment.",
-        "Everyone in line is shuffled once. Keep this page open.",
-      ];
-    if (p.phase === "prequeue")
-      return [
-        heading,
-        `The sale opens ${sale}. You are in line already.`,
-        "When the sale opens, everyone is let in by number. Keep this page open, or come back to it.",
-      ];
-    if (p.phase === "paused")
-      return [
-        heading,
-        "The line is paused for the moment. No one can pass you.",
-        "The organiser will go on shortly. You need to do nothing.",
-      ];
-    if (p.phase === "sold_out")
-      return [
-        "Everything is taken",
-        "You keep your place in case seats come back.",
-        "Seats come back when a payment fails or an order is refunded. If that happens, the first in line are let in.",
-      ];
-    if (p.phase === "closed") return ["The sale is over", "No one else is let in.", "Thank you for waiting with us."];
+  const isBefore = p.phase === "prequeue";
+  const heading =
+    p.ahead > 0 ? phrase("queue.ahead", { count: p.ahead }) : phrase(isBefore ? "queue.first" : "queue.next_up");
+  if (p.number === null && isBefore)
     return [
-      heading,
-      "You are moving up. This page is live; leave it open.",
-      "When it is your turn, this page tells you, and you have a short while to go to the checkout.",
+      phrase("later.in_line", { count: p.waiting }),
+      phrase("later.before_draw.text", { opening: sale }),
+      phrase("later.before_draw.next"),
     ];
-  }
-  return texts[p.state] || ["", "", ""];
+  if (p.number === null) return triple("drawing");
+  if (isBefore) return [heading, phrase("queue.before.text", { opening: sale }), phrase("queue.before.next")];
+  if (p.phase === "paused") return [heading, phrase("queue.paused.text"), phrase("queue.paused.next")];
+  if (p.phase === "sold_out") return triple("all_taken");
+  if (p.phase === "closed") return triple("ended");
+  return [heading, phrase("queue.moving.text"), phrase("queue.moving.next")];
 }
 
 /** Tells screen readers at thresholds, not with every step. @param {any} p @param {string} heading */
@@ -156,11 +126,16 @@ function announce(p, heading) {
   const now = `${p.state}-${p.phase}-${step}`;
   if (now === announced) return;
   announced = now;
-  $("live").textContent = p.state === "waiting" && p.eta_seconds ? `${heading}. Wait: ${wait(p).join(" ")}.` : heading;
+  const told = p.state === "waiting" && p.eta_seconds;
+  $("live").textContent = told ? `${heading}. ${phrase("queue.wait", { wait: wait(p).join(" ") })}.` : heading;
 }
 
 /** Shows a place: first what every browser can. @param {any} next */
-function render(next) {
+async function render(next) {
+  // One that came while texts were loaded is newer.
+  const mine = ++renders;
+  if (isRare(next)) await loadRare();
+  if (mine !== renders) return;
   const was = place?.state,
     card = $("place");
   // The turn comes without a jump of what is below.
@@ -194,7 +169,7 @@ function render(next) {
   const goal = document.body.dataset.return || (place.checkout_url && own + place.checkout_url);
   if (goal) $("go").setAttribute("href", goal);
   if (waits) {
-    $("number").textContent = place.number ? count(place.number) : "drawn at the opening";
+    $("number").textContent = place.number ? count(place.number) : phrase("later.number_drawn");
     show("drawn", Boolean(place.entry));
     $("entry").textContent = place.entry || "";
     $("waiting").textContent = count(place.waiting);
@@ -205,8 +180,8 @@ function render(next) {
   announce(place, heading);
   tick();
   if (isByPass)
-    import("./cookies.js").then(
-      (cookies) => cookies.warn(event),
+    Promise.all([import("./cookies.js"), loadRare()]).then(
+      ([cookies]) => cookies.warn(event),
       () => {},
     );
   else show("cookies", false);
@@ -226,7 +201,7 @@ function progress(waits) {
   if (!waits) return;
   const done = start ? Math.round((1 - place.ahead / start) * 100) : 100;
   $("fill").style.width = `${done}%`;
-  $("began").textContent = start ? `You came with ${count(start)} ahead` : "";
+  $("began").textContent = start ? phrase("queue.came", { count: start }) : "";
   $("track").setAttribute("aria-valuenow", String(done));
 }
 
@@ -247,7 +222,7 @@ let opens = null;
 function countDown() {
   const at = place ? place.phase === "prequeue" && place.sale_opens_at : opens;
   const left = at ? (Date.parse(at) - now()) / 1000 : 0;
-  const text = dates && left > 0 ? `Opens in ${dates.span(left)}` : "";
+  const text = dates && left > 0 ? phrase("queue.countdown", { span: dates.span(left) }) : "";
   show("countdown", Boolean(text));
   $("countdown").textContent = text;
 }
@@ -256,8 +231,7 @@ function tick() {
   countDown();
   if (place?.state === "admitted") {
     const left = (Date.parse(place.claim_by) - now()) / 1000;
-    $("text").textContent =
-      left > 0 ? `Come within ${clock(left)}, or your turn goes to the next in line.` : "Your turn is running out.";
+    $("text").textContent = left > 0 ? phrase("queue.come", { time: clock(left) }) : phrase("queue.running_out");
   }
   const offline = offlineSince ? performance.now() - offlineSince : 0;
   const lost = socketState === "closed" && offline > 1500;
@@ -266,12 +240,12 @@ function tick() {
   $("connection").classList.toggle("stale", Boolean(lost || stale));
   show("connection", ["waiting", "admitted"].includes(place?.state));
   $("connection").textContent = stale
-    ? "We cannot reach the line at the moment. Your place is kept; this page goes on by itself."
+    ? phrase("queue.away")
     : lost
-      ? `The connection dropped. Your place is kept; trying again since ${clock(offline / 1000)}.`
+      ? phrase("queue.lost", { time: clock(offline / 1000) })
       : socketState === "4001"
-        ? "Your place is open in several tabs or devices already. This one shows it a little later."
-        : `Live · updated ${Math.round((performance.now() - heardAt) / 1000)} s ago`;
+        ? phrase("later.several")
+        : phrase("queue.live", { seconds: Math.round((performance.now() - heardAt) / 1000) });
 }
 
 /** Takes the pass of an answer; the tab keeps it where the browser keeps no cookie. @param {any} answer */
@@ -303,7 +277,7 @@ async function ask() {
   let after = 5,
     hasFailed = false;
   try {
-    render(await look());
+    await render(await look());
     after = place.poll_after_seconds;
     offlineSince = 0;
     isAway = false;
@@ -325,15 +299,17 @@ async function ask() {
 }
 
 /** The server knows no such place any more. Only the fan joins again: a page could do so for ever. */
-function forget() {
+async function forget() {
+  await loadRare();
   live?.end();
   clearTimeout(poll);
   place = null;
   for (const id of ["eta", "reason", "facts", "progress", "leave", "go", "cookies", "alert"]) show(id, false);
   show("join", true);
-  $("heading").textContent = $("live").textContent = "We cannot find your place";
-  $("text").textContent = "You can join the line again.";
-  $("next").textContent = "You will be at the back then.";
+  const [heading, text, next] = triple("unknown");
+  $("heading").textContent = $("live").textContent = heading;
+  $("text").textContent = text;
+  $("next").textContent = next;
 }
 
 function watch() {
@@ -356,6 +332,7 @@ function watch() {
     onState(state, code) {
       socketState = code === 4001 ? "4001" : state === "open" ? "open" : "closed";
       if (code === 4001) {
+        loadRare();
         ask();
         return;
       }
@@ -388,31 +365,33 @@ async function join() {
     watch();
   } catch (problem) {
     const p = /** @type {any} */ (problem);
+    await loadRare();
     show("join", false);
     if (p.kind === "line-not-open") {
       const at = p.body.opens_at;
       await loadDates();
-      $("heading").textContent = texts.scheduled[0];
-      $("text").textContent = at ? `It opens ${opening(at)}. This page joins by itself then.` : texts.scheduled[1];
+      const [heading, text] = triple("scheduled");
+      $("heading").textContent = heading;
+      $("text").textContent = at ? phrase("later.opens", { opening: opening(at) }) : text;
       opens = at;
       countDown();
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
     } else if (p.kind === "line-closed") {
       const { cancelled, message } = await call("GET", `/api/v1/events/${event}`).catch(() => ({}));
-      const told = cancelled ? texts.cancelled : texts[p.body.phase] || texts.closed;
-      [$("heading").textContent, $("text").textContent] = told;
+      const told = cancelled ? "cancelled" : p.body.phase === "sold_out" ? "sold_out" : "closed";
+      [$("heading").textContent, $("text").textContent] = triple(told);
       if (message) $("message").textContent = message;
       show("message", Boolean($("message").textContent));
       show("then", false);
     } else {
       if (p.status === 401) isByPass = false;
-      $("heading").textContent = "One moment";
+      $("heading").textContent = phrase("later.moment");
       $("text").textContent =
         p.kind === "too-many-places"
-          ? p.message
+          ? phrase("later.too_many_places")
           : p.status === 429
-            ? "Many people are joining from your network. Trying again shortly."
-            : `${p.message}. Trying again shortly.`;
+            ? phrase("later.crowded")
+            : phrase("later.again", { problem: p.message });
       tryAgain(Math.min(60000, 1000 * (p.retryAfter || 0)) + 3000 + Math.random() * 4000);
     }
   } finally {
@@ -426,7 +405,8 @@ $("join").addEventListener("submit", (/** @type {Event} */ submit) => {
 });
 $("leave").addEventListener("submit", async (/** @type {Event} */ submit) => {
   submit.preventDefault();
-  if (!confirm("Leave the line? Your place is gone then.")) return;
+  await loadRare();
+  if (!confirm(phrase("later.leave"))) return;
   await call("DELETE", `${base}/me`, { bearer: isByPass ? pass : null }).catch(() => {});
   ask();
 });

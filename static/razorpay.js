@@ -1,5 +1,6 @@
 // @ts-check
 // Razorpay's checkout: a window of Razorpay's over the page. Card numbers never reach this site.
+import { phrase } from "./api.js";
 
 /** @type {Promise<void> | undefined} */
 let loading;
@@ -13,7 +14,7 @@ function load() {
     script.onerror = () => {
       loading = undefined;
       script.remove();
-      reject(new Error("Razorpay's window could not be loaded. Your seats are kept: try again."));
+      reject(new Error(phrase("seats.no_razorpay")));
     };
     document.head.append(script);
   });
@@ -48,7 +49,7 @@ export async function payByRazorpay(order, call) {
     });
     checkout.open();
   });
-  if (outcome === "closed") return "The window was closed before you had paid. Your seats are still yours.";
+  if (outcome === "closed") return phrase("seats.razorpay_closed");
   if (outcome === "failed") return null;
   const { razorpay_payment_id, razorpay_order_id, razorpay_signature } = outcome;
   const body = { razorpay_payment_id, razorpay_order_id, razorpay_signature };

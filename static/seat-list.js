@@ -1,5 +1,6 @@
 // @ts-check
 // Seats in words: their places, and the list of them for those who cannot use the map.
+import { phrase } from "./api.js";
 import { AVAILABLE } from "./seat-states.js";
 import { make } from "./make.js";
 import { ticketPrice } from "./price.js";
@@ -13,7 +14,7 @@ import { ticketPrice } from "./price.js";
  */
 export function seatList(layout, seats, hooks) {
   return layout.blocks.map((/** @type {any} */ block) => {
-    const details = make("details", {}, make("summary", {}, block.name || "Seats"));
+    const details = make("details", {}, make("summary", {}, block.name || phrase("seats.seats")));
     details.addEventListener("toggle", () => {
       if (!(/** @type {any} */ (details).open) || details.children.length > 1) return;
       if (block.kind === "area") return details.append(areaForm(block, hooks.onArea));
@@ -39,8 +40,8 @@ function areaForm(area, onArea) {
   const form = make(
     "form",
     { className: "area" },
-    make("label", {}, "How many places ", quantity),
-    make("button", { className: "primary" }, "Hold places"),
+    make("label", {}, `${phrase("seats.how_many_places")} `, quantity),
+    make("button", { className: "primary" }, phrase("seats.hold_places")),
   );
   form.addEventListener("submit", (submit) => {
     submit.preventDefault();
@@ -56,6 +57,9 @@ function seatButton(seat, onChoose) {
   button.addEventListener("click", () => onChoose(seat));
   return button;
 }
+
+/** Says how a seat is: one of the states, or chosen. @param {string} state */
+export const seatState = (state) => phrase(`seats.state.${state}`);
 
 /** Puts a value where a text has `%s`. @param {string} text @param {string} value */
 const filled = (text, value) => text.split("%s").join(value);
@@ -78,8 +82,8 @@ export function placeOf(seat) {
 export function seatParts(seat, layout, state) {
   const category = layout.categories[seat.category ?? seat.area.category];
   const kind = [
-    layout.accessible.includes(seat.id) && "accessible",
-    layout.companion?.includes(seat.id) && "companion seat",
+    layout.accessible.includes(seat.id) && phrase("seats.accessible"),
+    layout.companion?.includes(seat.id) && phrase("seats.companion"),
     seat.notes ?? seat.block?.notes,
   ];
   return [placeOf(seat), category.name, ticketPrice(category), ...kind.filter(Boolean), state];

@@ -1,6 +1,6 @@
 // @ts-check
 // Seats and checkout: from the admission to a confirmed order, with a way out of everything that can go wrong.
-import { $, call as send, clock, keep, kept, locale, newKey, now, onWake, root } from "./api.js";
+import { $, call as send, clock, keep, kept, locale, newKey, now, onWake, phrase, root } from "./api.js";
 import { showEnding, takeMoreTime } from "./ending.js";
 import { showEvent } from "./event.js";
 import { loadCurrencies } from "./money.js";
@@ -11,9 +11,10 @@ import { MapCard } from "./map-card.js";
 import { sectionParts } from "./map-sections.js";
 import { CardForm, declined } from "./payment.js";
 import { explain } from "./explain.js";
+import { inLanguage } from "./language.js";
 import { placeOrder } from "./ordering.js";
 import { showPrice } from "./price.js";
-import { freePlaces, placeOf, seatList, seatParts } from "./seat-list.js";
+import { freePlaces, placeOf, seatList, seatParts, seatState } from "./seat-list.js";
 import { AVAILABLE, states } from "./seat-states.js";
 import { ASK_AGAIN_MS, enter, findUnfinished, unlessUnused } from "./session.js";
 import { showClock, showKept, showOver, showStep } from "./steps.js";
@@ -51,7 +52,13 @@ const say = (/** @type {string} */ text) => {
 const partsOf = (at) =>
   at.section
     ? sectionParts(at.section)
-    : seatParts(at, layout, at.id ? (chosen.has(at.id) ? "chosen" : states[at.state]) : `${map.free(at.area)} free`);
+    : seatParts(
+        at,
+        layout,
+        at.id
+          ? seatState(chosen.has(at.id) ? "chosen" : states[at.state])
+          : phrase("seats.free", { count: map.free(at.area) }),
+      );
 /** @param {any} at */
 const describe = (at) => partsOf(at).join(", ");
 
@@ -70,7 +77,7 @@ function fail(problem) {
 /** Says since when nothing was heard of the seats. @param {number | null} since */
 function tellSilence(since) {
   const at = new Date(since ?? 0).toLocaleTimeString(locale);
-  $("silence").textContent = since ? `No news of the seats since ${at}. Trying again: some may be gone by now.` : "";
+  $("silence").textContent = since ? phrase("seats.silence", { time: at }) : "";
   show("silence", since !== null);
 }
 
@@ -128,10 +135,10 @@ function draw() {
 /** @param {any} seat */
 function choose(seat) {
   if (isPreview) return say(describe(seat));
-  if (hold) return say("Release your seats first to choose others.");
+  if (hold) return say(phrase("seats.release_first"));
   if (chosen.has(seat.id)) chosen.delete(seat.id);
   else if (seat.state === AVAILABLE) chosen.add(seat.id);
-  else return say(`${placeOf(seat)} is ${states[seat.state]}`);
+  else return say(phrase("seats.is", { place: placeOf(seat), state: seatState(states[seat.state]) }));
   fail(null);
   say(describe(seat));
   render();
@@ -146,7 +153,7 @@ async function take(wish) {
     chosen.clear();
     await types.price(hold);
     render();
-    say(`${hold.seats.length} seats are held for you.`);
+    say(phrase("seats.held_for_you", { count: hold.seats.length }));
     ($("chosen").querySelector("select") ?? $("buyer-name")).focus();
   } catch (problem) {
     const p = /** @type {any} */ (problem);
@@ -161,9 +168,9 @@ async function take(wish) {
 
 /** Holds free places of an area. @param {any} area @param {number} quantity */
 function takePlaces(area, quantity) {
-  if (hold) return say("Release your seats first to choose others.");
+  if (hold) return say(phrase("seats.release_first"));
   const places = freePlaces(map.seats, area, quantity);
-  if (!places) return fail("There are not that many places left there.");
+  if (!places) return fail(phrase("seats.too_few_places"));
   take({ seats: places });
 }
 
@@ -253,14 +260,14 @@ let following;
 async function follow() {
   if (order?.state === "confirmed") {
     keep(unfinished, null);
-    location.href = root + (order.link || `/orders/${order.id}`);
+    location.href = inLanguage(root + (order.link || `/orders/${order.id}`));
     return;
   }
   if (["expired", "cancelled", "refunding", "refunded"].includes(order?.state) && !isAwaited()) {
     const { event_cancelled: cancelled } = order;
     drop();
     if (cancelled) return tellCancelled({ cancelled });
-    fail("The time to pay ran out and the seats went back. Nothing was charged that is not returned.");
+    fail(phrase("seats.pay_over"));
     return;
   }
   clearTimeout(following);
@@ -288,7 +295,7 @@ const isWaiting = () => ["confirming", "needs_review"].includes(order?.state) ||
 function lose(id) {
   chosen.delete(id);
   render();
-  fail(`${nameOf(id)} was just taken by another fan.`);
+  fail(phrase("seats.lost", { place: nameOf(id) }));
 }
 
 /** Gives up the chosen seats that are gone, and shows all as they are. */
@@ -299,7 +306,7 @@ function seatsChanged() {
 
 /** Says that the show was cancelled, if it was. @param {any} of the layout, or an order of it */
 function tellCancelled({ cancelled }) {
-  if (cancelled) fail(`This show was cancelled. ${cancelled.reason}`);
+  if (cancelled) fail(phrase("event.cancelled", { reason: cancelled.reason }));
 }
 
 /** Loads the page again if the seating plan is another one than it shows. What is held has its price: its forms stay. */
@@ -323,9 +330,9 @@ function tick() {
   const keptUntil = !order && seconds < 0 && left(hold.kept_until) > 0 ? hold.kept_until : null;
   showKept(keptUntil);
   if (isWaiting() || session.over) showClock("", Infinity, say);
-  else if (keptUntil) showClock("Held for you for {} at most", left(keptUntil), say);
-  else if (until) showClock("Held for you for {}", seconds, say);
-  else showClock("{} left to shop", left(session.expires_at), () => {});
+  else if (keptUntil) showClock("seats.clock.kept", left(keptUntil), say);
+  else if (until) showClock("seats.clock.held", seconds, say);
+  else showClock("seats.clock.session", left(session.expires_at), () => {});
   showEnding(session, order ? 0 : left(session.expires_at), hold, say);
   const seemsOver = (seconds < 0 && !isWaiting()) || (session && !session.over && left(session.expires_at) < 0);
   if (seemsOver && performance.now() - askedAt > ASK_AGAIN_MS) lookAgain();
@@ -352,7 +359,7 @@ async function lookAgain() {
     hold = is;
     if (is.state !== "active") {
       drop();
-      fail("Your hold ran out and the seats went back. Choose again.");
+      fail(phrase("refusal.hold-over"));
       tellCancelled(layout);
       live.catchUp();
     }
@@ -378,7 +385,7 @@ async function begin() {
   const [seating, about] = await plan;
   layout = types.layout = seating;
   showEvent(about);
-  document.title = `Choose your seats · ${about.name}`;
+  document.title = `${phrase("seats.title")} · ${about.name}`;
   const card = new MapCard($("map-card"));
   const looks = {
     onChoose: choose,
@@ -390,7 +397,7 @@ async function begin() {
     onArea(/** @type {any} */ area) {
       $("category").value = layout.categories[area.category].id;
       $("quantity").focus();
-      say(`${area.name}: say how many, then find and hold.`);
+      say(phrase("seats.area", { area: area.name }));
     },
   };
   map = new SeatMap($("map"), layout, looks, $("map-mini"));
@@ -411,7 +418,7 @@ async function begin() {
   for (const button of document.querySelectorAll(`.tools button${isPreview ? "" : ", #best button, #leave"}`))
     /** @type {HTMLButtonElement} */ (button).disabled = false;
   live.watch(`${base}/seats/ws`);
-  if (isPreview) return void ($("clock").textContent = "Preview");
+  if (isPreview) return void ($("clock").textContent = phrase("seats.preview"));
   setInterval(tick, 500);
   onWake(() => {
     lookAgain();
@@ -442,7 +449,7 @@ $("more-time").addEventListener("click", async () => {
   try {
     session = await takeMoreTime(call, base);
     tick();
-    say(`You have ${clock((Date.parse(session.expires_at) - now()) / 1000)} more minutes to shop.`);
+    say(phrase("seats.more_time", { time: clock((Date.parse(session.expires_at) - now()) / 1000) }));
   } catch (problem) {
     fail(problem);
     lookAgain();
@@ -463,7 +470,7 @@ $("as-list").addEventListener("click", () => {
   $("as-list").setAttribute("aria-pressed", String(on));
 });
 $("leave").addEventListener("click", async () => {
-  if (!confirm("Leave the checkout? Your seats and your slot go to others.")) return;
+  if (!confirm(phrase("seats.leave"))) return;
   try {
     await call("DELETE", `${base}/sessions`);
   } catch (problem) {

@@ -1,10 +1,10 @@
 // @ts-check
 // The steps of the checkout: which one is shown, its one clock, and the bar at the bottom of phones.
-import { $, clock, locale } from "./api.js";
+import { $, clock, locale, phrase } from "./api.js";
 import { money } from "./money.js";
 
-/** Headings of the steps that have seats held. @type {Record<string, string>} */
-const headings = { details: "Your details", pay: "Payment" };
+/** Headings of the steps that have seats held, by their keys. @type {Record<string, string>} */
+const headings = { details: "seats.your_details", pay: "seats.payment" };
 
 /**
  * Shows the step that a fan is at, and hides the others.
@@ -17,16 +17,18 @@ export function showStep(hold, order, chosen) {
     else item.removeAttribute("aria-current");
   for (const id of ["hall", "best"]) $(id).hidden = step !== "choose";
   $("checkout").hidden = step === "choose";
-  $("step-heading").textContent = headings[step] ?? "";
-  if (order) for (const button of document.querySelectorAll(".pay")) button.textContent = `Pay ${money(order.total)}`;
+  $("step-heading").textContent = step === "choose" ? "" : phrase(headings[step]);
+  if (order)
+    for (const button of document.querySelectorAll(".pay"))
+      button.textContent = phrase("seats.pay", { amount: money(order.total) });
   $("bottom").hidden = step !== "choose" || !chosen;
-  $("bottom-text").textContent = `${chosen === 1 ? "1 seat" : `${chosen} seats`} · ${$("total").textContent}`;
+  $("bottom-text").textContent = `${phrase("seats.count", { count: chosen })} · ${$("total").textContent}`;
 }
 
 /** Says until when seats are kept at most whose time has run out while nothing can be paid. @param {string | null} until */
 export function showKept(until) {
   const at = new Date(until ?? 0).toLocaleTimeString(locale, { timeStyle: "short" });
-  const text = `The payment service is away at the moment. Your seats are kept while it is, until ${at} at most.`;
+  const text = phrase("seats.kept", { time: at });
   // Readers hear it once.
   if (until && $("kept").textContent !== text) $("kept").textContent = text;
   $("kept").hidden = !until;
@@ -47,13 +49,13 @@ let isAnnounced = false;
 
 /**
  * Shows the time that is left: of the seats that are held, or else of the session.
- * @param {string} name the time, with `{}` in the place of its minutes @param {number} seconds @param {(text: string) => void} say
+ * @param {string} key of the text with the time; none for no clock @param {number} seconds @param {(text: string) => void} say
  */
-export function showClock(name, seconds, say) {
-  const text = name.replace("{}", clock(seconds));
+export function showClock(key, seconds, say) {
+  const text = phrase(key, { time: clock(seconds) });
   $("clock").textContent = text;
   const isUrgent = seconds < 60;
   $("clock").classList.toggle("urgent", isUrgent);
-  if (isUrgent && !isAnnounced && seconds > 0) say("Less than a minute left.");
+  if (isUrgent && !isAnnounced && seconds > 0) say(phrase("seats.last_minute"));
   isAnnounced = isUrgent;
 }

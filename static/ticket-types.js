@@ -1,6 +1,6 @@
 // @ts-check
 // Ticket types, such as those of children: one for each seat, chosen in the basket and priced by the server.
-import { $, keep, kept } from "./api.js";
+import { $, keep, kept, phrase } from "./api.js";
 import { make } from "./make.js";
 import { money } from "./money.js";
 import { ticketTotal } from "./price.js";
@@ -64,7 +64,7 @@ export class TicketTypes {
       const text = `${type.name}${note} · ${money(type.id === now ? seat.price : price)}`;
       return make("option", { value: type.id, selected: type.id === now }, text);
     });
-    const set = { "aria-label": `Ticket for ${seat.label ?? seat.id}`, "data-ticket": seat.id };
+    const set = { "aria-label": phrase("price.ticket_for", { place: seat.label ?? seat.id }), "data-ticket": seat.id };
     const select = make("select", set, ...options);
     select.addEventListener("change", () => {
       const before = { ...this.chosen };

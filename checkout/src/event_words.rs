@@ -2,24 +2,27 @@
 
 use crate::waiting_room::EventFacts;
 use shared::event_details::{EventDetails, day_and_time, time_of_day};
+use shared::texts::Language;
 
-/// Returns what the event is, when and where, each with its name; that of a subtitle is empty.
-pub(crate) fn facts_of(event: &EventFacts) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("Event", event.name.clone())];
+/// Returns what the event is, when and where, each with its name, first that of the event itself; the
+/// name of a subtitle is empty.
+pub(crate) fn facts_of(event: &EventFacts, language: Language) -> Vec<(String, String)> {
+    let name = |key: &str| language.phrase(key, &[]);
+    let mut facts = vec![(name("ticket.event"), event.name.clone())];
     let Some(details) = &event.details else {
         return facts;
     };
     let zone = details.time_zone.as_deref();
     if let Some(subtitle) = &details.subtitle {
-        facts.push(("", subtitle.clone()));
+        facts.push((String::new(), subtitle.clone()));
     }
     if let Some(start) = details.starts_at {
-        facts.push(("Date", day_and_time(start, zone)));
+        facts.push((name("ticket.date"), day_and_time(start, zone, language)));
         let doors = details.doors_at.zip(zone);
-        let doors = doors.map(|(doors, zone)| time_of_day(doors, zone, start));
-        facts.extend(doors.map(|doors| ("Doors", doors)));
+        let doors = doors.map(|(doors, zone)| time_of_day(doors, zone, start, language));
+        facts.extend(doors.map(|doors| (name("ticket.doors"), doors)));
     }
-    facts.extend(venue(details).map(|venue| ("Venue", venue)));
+    facts.extend(venue(details).map(|venue| (name("ticket.venue"), venue)));
     facts
 }
 
@@ -32,14 +35,44 @@ pub(crate) fn venue(details: &EventDetails) -> Option<String> {
 }
 
 /// Returns the organiser's links, each with its name.
-pub(crate) fn links_of(event: &EventFacts) -> Vec<(String, &str)> {
+pub(crate) fn links_of(event: &EventFacts, language: Language) -> Vec<(String, &str)> {
     let links = event.details.iter().flat_map(|details| details.links.all());
-    let named = links.filter_map(|(name, link)| Some((capitalised(name), link?)));
+    let named = links.filter_map(|(name, link)| {
+        let name = language.phrase(&format!("event.links.{name}"), &[]);
+        Some((name, link?))
+    });
     named.collect()
 }
 
-fn capitalised(word: &str) -> String {
-    let mut letters = word.chars();
-    let first: Option<String> = letters.next().map(|first| first.to_uppercase().collect());
-    first.unwrap_or_default() + letters.as_str()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_german_event_is_told_in_german() {
+        let details = json!({"language": "de", "starts_at": "2027-03-20T19:00:00Z",
+            "doors_at": "2027-03-20T18:00:00Z", "time_zone": "Europe/Berlin", "venue": {"name": "Halle"},
+            "links": {"terms": "https://tickets.example/agb"}});
+        let event = EventFacts {
+            name: "Abend".to_owned(),
+            details: serde_json::from_value(details).unwrap(),
+        };
+        let facts = facts_of(&event, event.language());
+        let facts: Vec<String> = facts
+            .iter()
+            .map(|it| format!("{}: {}", it.0, it.1))
+            .collect();
+        assert_eq!(
+            facts,
+            [
+                "Veranstaltung: Abend",
+                "Termin: Samstag, 20. März 2027, 20:00 Uhr Ortszeit Berlin (UTC+1)",
+                "Einlass: 19:00 Uhr",
+                "Ort: Halle"
+            ]
+        );
+        let links = links_of(&event, event.language());
+        assert_eq!(links, [("AGB".to_owned(), "https://tickets.example/agb")]);
+    }
 }

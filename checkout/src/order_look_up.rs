@@ -16,15 +16,14 @@ use shared::crypto::random_id;
 use shared::http::client_address::ClientAddress;
 use shared::http::message_page::message;
 use shared::http::openapi::Refusals;
-use shared::http::path_prefix::PathPrefix;
+use shared::http::page_request::PageRequest;
 use shared::http::problem::{Input, Problem};
 use shared::http::static_files::page;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-const ASKED: &str = "If there are orders for this address, a mail with links to them is on its way. It may take some minutes.";
-const NO_MAIL: &str = "This site sends no mail. Your tickets are under “Your tickets” in the browser in which you bought them.";
+const NO_MAIL: &str = "page.message.no_mail";
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(find_orders))
@@ -86,17 +85,22 @@ pub(crate) fn no_mail() -> Problem {
 }
 
 /// Shows the form, which works without JavaScript.
-async fn show_form(State(shop): State<Arc<Shop>>, prefix: PathPrefix) -> Response {
+async fn show_form(State(shop): State<Arc<Shop>>, request: PageRequest) -> Response {
     match shop.mail {
-        Some(_) => page(&prefix, "find.html", &[]),
-        None => message(&prefix, StatusCode::NOT_FOUND, "Find your orders", NO_MAIL),
+        Some(_) => page(&request, request.language(), "find.html", &[]),
+        None => message(
+            &request,
+            StatusCode::NOT_FOUND,
+            "page.find.heading",
+            NO_MAIL,
+        ),
     }
 }
 
 async fn take_form(
     State(shop): State<Arc<Shop>>,
     client: Option<Extension<ClientAddress>>,
-    prefix: PathPrefix,
+    request: PageRequest,
     form: Result<Form<OrderLookUp>, FormRejection>,
 ) -> Response {
     let asked = match form {
@@ -104,20 +108,17 @@ async fn take_form(
         Err(_) => Err(Problem::invalid("email", "it is missing")),
     };
     let Err(problem) = asked else {
-        return message(&prefix, StatusCode::OK, "Look into your mailbox", ASKED);
+        let (title, text) = ("page.message.mailbox", "page.message.asked");
+        return message(&request, StatusCode::OK, title, text);
     };
     let text = match problem.status() {
-        StatusCode::UNPROCESSABLE_ENTITY => {
-            "That is no address that a mail can be sent to. Go back and type it again."
-        }
-        StatusCode::TOO_MANY_REQUESTS => {
-            "Many have asked from your network. Go back and try again in some minutes."
-        }
+        StatusCode::UNPROCESSABLE_ENTITY => "page.message.no_address",
+        StatusCode::TOO_MANY_REQUESTS => "page.message.many_asked",
         StatusCode::NOT_FOUND => NO_MAIL,
-        _ => "We could not take that just now. Go back and try again in a moment.",
+        _ => "page.message.not_taken",
     };
     let refusal = problem.into_response();
-    let mut response = message(&prefix, refusal.status(), "Find your orders", text);
+    let mut response = message(&request, refusal.status(), "page.find.heading", text);
     if let Some(seconds) = refusal.headers().get(header::RETRY_AFTER) {
         let headers = response.headers_mut();
         headers.insert(header::RETRY_AFTER, seconds.clone());

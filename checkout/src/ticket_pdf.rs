@@ -10,6 +10,7 @@ use krilla::color::rgb;
 use krilla::metadata::Metadata;
 use krilla::surface::Surface;
 use qrcode::Color;
+use shared::texts::Language;
 use std::sync::Arc;
 
 /// Margins of the page, and the columns of the facts and of the QR code, in points.
@@ -32,6 +33,13 @@ const WHITE: (u8, u8, u8) = (0xff, 0xff, 0xff);
 struct PrintedTickets {
     order: Order,
     event: Arc<EventFacts>,
+    language: Language,
+}
+
+impl PrintedTickets {
+    fn say(&self, key: &str) -> String {
+        self.language.phrase(key, &[])
+    }
 }
 
 /// A page that is filled from top to bottom.
@@ -81,14 +89,21 @@ pub(crate) async fn tickets_pdf(
     order: Order,
     event: Arc<EventFacts>,
 ) -> Result<Vec<u8>, String> {
-    let (printed, fonts) = (PrintedTickets { order, event }, fonts.clone());
+    let fonts = fonts.clone();
+    let printed = PrintedTickets {
+        language: event.language(),
+        order,
+        event,
+    };
     draw_aside(move || draw(&printed, &fonts)).await
 }
 
 fn draw(printed: &PrintedTickets, fonts: &Fonts) -> Result<Vec<u8>, String> {
     let mut document = Document::new();
-    let title = format!("Tickets: {}", printed.event.name);
-    document.set_metadata(Metadata::new().title(title).language("en".to_owned()));
+    let (language, event) = (printed.language, printed.event.name.as_str());
+    let title = language.phrase("ticket.title", &[("event", event)]);
+    let metadata = Metadata::new().title(title);
+    document.set_metadata(metadata.language(language.code().to_owned()));
     let tickets = printed.order.tickets.as_deref().unwrap_or_default();
     for (at, ticket) in tickets.iter().enumerate() {
         let mut page = page_of(&mut document)?;
@@ -169,39 +184,40 @@ fn draw_code(pen: &mut Pen, ticket: &Ticket) -> Result<(), String> {
 
 fn draw_facts(pen: &mut Pen, printed: &PrintedTickets, ticket: &Ticket) {
     let plain = style_of(11.0, Weight::Regular, BLACK);
-    let facts = facts_of(&printed.event);
-    let facts = facts
-        .iter()
-        .filter(|(name, _)| !matches!(*name, "Event" | ""));
+    // The head has the event's name.
+    let facts = facts_of(&printed.event, printed.language);
+    let facts = facts.iter().skip(1).filter(|(name, _)| !name.is_empty());
     facts.for_each(|(name, value)| pen.fact(name, plain, value));
     pen.y += 8.0;
     let place = &ticket.place;
-    pen.fact("Place", style_of(18.0, Weight::Bold, BLACK), &place.label);
+    let large = style_of(18.0, Weight::Bold, BLACK);
+    pen.fact(&printed.say("ticket.place"), large, &place.label);
     if let Some(door) = &place.door {
-        pen.fact("Door", plain, door);
+        pen.fact(&printed.say("ticket.door"), plain, door);
     }
     if let Some(notes) = &place.notes {
-        pen.fact("Notes", plain, notes);
+        pen.fact(&printed.say("ticket.notes"), plain, notes);
     }
     let order = &printed.order;
     if let Some(seat) = order.seats.iter().find(|seat| *seat.id == *ticket.seat) {
-        pen.fact("Ticket", plain, &kind_of(order, seat));
+        let kind = kind_of(order, seat, printed.language);
+        pen.fact(&printed.say("ticket.kind"), plain, &kind);
     }
     if let Some(buyer) = &order.buyer {
-        pen.fact("Name", plain, &buyer.name);
+        pen.fact(&printed.say("ticket.name"), plain, &buyer.name);
     }
-    pen.fact("Order", plain, &order.id);
+    pen.fact(&printed.say("ticket.order"), plain, &order.id);
 }
 
 /// Returns the category of a seat with the type of its ticket and its price.
-fn kind_of(order: &Order, seat: &SeatPrice) -> String {
+fn kind_of(order: &Order, seat: &SeatPrice, language: Language) -> String {
     let mut lines = order.lines.iter();
     let line = lines.find(|line| {
         line.kind == LineKind::Ticket && line.category.as_ref() == Some(&seat.category)
     });
     let category = line.map_or(&*seat.category, |line| line.name.as_str());
     let ticket_type = seat.ticket_type.as_ref().map(|it| it.name.as_str());
-    let price = seat.price.for_people();
+    let price = seat.price.in_language(language);
     let parts = [Some(category), ticket_type, Some(price.as_str())];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
@@ -213,15 +229,18 @@ fn draw_foot(pen: &mut Pen, printed: &PrintedTickets, (number, count): (usize, u
     fill(pen.surface, colour(GREY), [area].into_iter());
     pen.y += 6.0;
     let width = RIGHT - LEFT;
-    let rule = "The code lets one person in, once. Whoever has it can use it: keep it to yourself until you are at the door.";
-    pen.text(LEFT, width, small, rule);
-    for (name, link) in links_of(&printed.event) {
+    pen.text(LEFT, width, small, &printed.say("ticket.rule"));
+    for (name, link) in links_of(&printed.event, printed.language) {
         pen.text(LEFT, width, small, &format!("{name}: {link}"));
     }
-    pen.text(LEFT, width, small, &format!("Ticket {number} of {count}"));
+    let values = [
+        ("number", &*number.to_string()),
+        ("count", &count.to_string()),
+    ];
+    let number = printed.language.phrase("ticket.number", &values);
+    pen.text(LEFT, width, small, &number);
     if !pen.has_all {
-        let note = "Some letters could not be printed here. The page of the order shows them.";
-        pen.text(LEFT, width, small, note);
+        pen.text(LEFT, width, small, &printed.say("ticket.letters"));
     }
 }
 

@@ -13,6 +13,7 @@ use shared::line_log::{LogPage, LogPlace};
 use shared::organiser::COOKIE;
 use shared::remote::RemoteService;
 use shared::sign_outs::{Shared, SignOut};
+use shared::texts::Language;
 use std::time::Duration;
 
 const ANSWER: Duration = Duration::from_secs(2);
@@ -37,6 +38,14 @@ pub struct EventFacts {
     pub name: String,
     /// Its details, if they were set.
     pub details: Option<EventDetails>,
+}
+
+impl EventFacts {
+    /// Returns the language of its mails and tickets.
+    pub fn language(&self) -> Language {
+        let own = self.details.as_ref().and_then(EventDetails::language);
+        own.unwrap_or_default()
+    }
 }
 
 /// Answer to the question about an event.

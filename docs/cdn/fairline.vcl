@@ -39,6 +39,11 @@ sub vcl_recv {
     if (req.http.Cookie ~ "fairline_console=") {
         return (pass);
     }
+    # A fan who chose a language has pages in it.
+    if (req.url ~ "^/(e/[^?]*)?(\?|$)"
+        && (req.http.Cookie ~ "fairline_lang=" || req.url ~ "[?&]lang=")) {
+        return (pass);
+    }
     # The queue page of a fan who has joined is theirs alone.
     if (req.url ~ "^/e/[^/?]+(\?|$)") {
         if (req.http.Authorization || req.http.Cookie ~ "fairline_(pass|admission)_") {

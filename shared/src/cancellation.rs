@@ -1,5 +1,6 @@
 //! Cancellation of a show, as both services store it and fans are told it.
 
+use crate::texts::Language;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub struct Cancellation {
 
 impl Cancellation {
     /// Returns the sentences that tell fans.
-    pub fn for_people(&self) -> String {
-        format!("This show was cancelled. {}", self.reason)
+    pub fn for_people(&self, language: Language) -> String {
+        language.phrase("event.cancelled", &[("reason", &self.reason)])
     }
 }

@@ -22,6 +22,14 @@ pub fn exponent(code: &str) -> Option<u16> {
     Currency::from_code(code)?.exponent()
 }
 
+/// Returns the sign of a currency, such as `€`, if it is unmistakable on a page of another country: two
+/// countries may have a dollar.
+pub fn symbol(code: &str) -> Option<String> {
+    matches!(code, "EUR" | "GBP" | "USD" | "JPY")
+        .then(|| Currency::from_code(code))?
+        .map(|currency| currency.symbol().symbol)
+}
+
 /// Returns the schema of a currency that may be chosen, or null.
 pub fn schema() -> Schema {
     let codes = Currency::iter().filter(|currency| currency.exponent().is_some());

@@ -36,6 +36,7 @@ pub mod settings;
 pub mod sign_outs;
 pub mod signals;
 pub mod sqlite;
+pub mod texts;
 pub mod time;
 pub mod tls_client;
 pub mod token;

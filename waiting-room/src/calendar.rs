@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use shared::edge::Lifetime;
 use shared::http::message_page::message;
-use shared::http::path_prefix::PathPrefix;
+use shared::http::page_request::PageRequest;
 use shared::icalendar::{self, basic, escaped};
 use shared::time::Time;
 use std::sync::Arc;
@@ -25,23 +25,24 @@ pub(crate) fn routes() -> Router<App> {
 async fn show_calendar(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
-    prefix: PathPrefix,
+    request: PageRequest,
     sender: Parts,
 ) -> Response {
     let (event, hub) = match find_for(&room, &event, &sender).await {
         Ok(found) => found,
-        Err(problem) => return refuse(&prefix, problem),
+        Err(problem) => return refuse(&request, problem),
     };
     let front = hub.front();
     let markup = EventMarkup {
         site: &room.site.public_url,
-        prefix: &prefix,
+        request: &request,
+        language: request.language_of(front.settings.details.as_ref()),
         settings: &front.settings,
     };
     let dates = dates_to_come(&front.settings, room.now(&event));
     if dates.is_empty() {
-        let text = "Nothing of this event is to come, as far as its dates are known.";
-        return message(&prefix, StatusCode::NOT_FOUND, "No date to come", text);
+        let (title, text) = ("page.message.no_date", "page.message.no_date_text");
+        return message(&request, StatusCode::NOT_FOUND, title, text);
     }
     let text = calendar(&markup, &dates, front.changed_at);
     let head = [
@@ -55,7 +56,7 @@ async fn show_calendar(
         ),
     ];
     let mut response = (head, text).into_response();
-    if front.settings.published {
+    if front.settings.published && request.is_for_everyone() {
         let edge = &room.site.edge;
         edge.keep(response.headers_mut(), Lifetime::Page, &event);
     }
@@ -92,7 +93,10 @@ fn entry(event: &EventMarkup<'_>, date: Date, changed_at: Time) -> Vec<String> {
     let settings = event.settings;
     let name = &settings.name;
     let (kind, at, title) = match date {
-        Date::Sale(at) => ("sale", at, format!("Sale opens: {name}")),
+        Date::Sale(at) => {
+            let title = event.language.phrase("calendar.sale", &[("name", name)]);
+            ("sale", at, title)
+        }
         Date::Start(at) => ("start", at, name.clone()),
     };
     let (_, host) = event.site.split_once("://").unwrap_or(("", event.site));
@@ -112,7 +116,11 @@ fn entry(event: &EventMarkup<'_>, date: Date, changed_at: Time) -> Vec<String> {
             "DURATION:PT15M".to_owned(),
             format!(
                 "DESCRIPTION:{}",
-                escaped(&format!("Join the line: {}", event.url()))
+                escaped(
+                    &event
+                        .language
+                        .phrase("calendar.join", &[("url", &event.url())])
+                )
             ),
             "BEGIN:VALARM".to_owned(),
             "ACTION:DISPLAY".to_owned(),
@@ -137,6 +145,7 @@ mod tests {
     use serde_json::json;
     use shared::icalendar::LINE_BYTES_MAX;
     use shared::ids::EventId;
+    use shared::texts::Language;
 
     #[test]
     fn a_calendar_has_the_dates_to_come_with_escaped_and_folded_lines() {
@@ -145,10 +154,11 @@ mod tests {
         let details = json!({"starts_at": "2027-03-20T19:00:00Z", "time_zone": "Europe/Berlin",
             "venue": {"name": "Hall, large", "address": "ß".repeat(100)}});
         settings.details = Some(serde_json::from_value(details).unwrap());
-        let prefix = PathPrefix::default();
+        let request = PageRequest::default();
         let event = EventMarkup {
             site: "https://tickets.example",
-            prefix: &prefix,
+            request: &request,
+            language: Language::english(),
             settings: &settings,
         };
         let dates = dates_to_come(&settings, Time(1_799_999_999_999));

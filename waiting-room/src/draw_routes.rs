@@ -20,9 +20,9 @@ use shared::edge::Lifetime;
 use shared::http::detached::to_the_end;
 use shared::http::document::{accepts_gzip, compressed_response, plain};
 use shared::http::openapi::Refusals;
-use shared::http::path_prefix::PathPrefix;
+use shared::http::page_request::PageRequest;
 use shared::http::problem::{Input, Problem};
-use shared::http::static_files::page;
+use shared::http::static_files::{escape, page_with};
 use shared::ids::EventId;
 use shared::organiser::Organiser;
 use std::convert::Infallible;
@@ -227,19 +227,38 @@ async fn give_beacon(
 async fn draw_page(
     State(room): State<Arc<Room>>,
     Path(event): Path<String>,
-    prefix: PathPrefix,
+    request: PageRequest,
 ) -> Response {
     let (event, hub) = match find(&room, &event).await {
         Ok(found) => found,
-        Err(problem) => return refuse(&prefix, problem),
+        Err(problem) => return refuse(&request, problem),
     };
-    let name = hub.front().settings.name.clone();
-    let mut response = page(
-        &prefix,
-        "draw.html",
-        &[("event", event.as_str()), ("name", &name)],
+    let settings = hub.front().settings.clone();
+    let language = request.language_of(settings.details.as_ref());
+    let values = [("event", event.as_str()), ("name", &settings.name)];
+    let link = |path: &str, key: &str| {
+        let href = request
+            .prefix
+            .path(&format!("/api/v1/events/{event}/{path}"));
+        let text = escape(&language.phrase(key, &[]));
+        format!("<a href=\"{}\">{text}</a>", escape(&href))
+    };
+    let own = language.phrase(
+        "page.draw.own_text",
+        &[
+            ("draw", &link("draw", "page.draw.own_draw")),
+            ("entries", &link("draw/entries", "page.draw.own_entries")),
+            (
+                "command",
+                "<code>fairline verify-draw draw.json entries.txt</code>",
+            ),
+        ],
     );
-    let edge = &room.site.edge;
-    edge.keep(response.headers_mut(), Lifetime::Page, &event);
+    let markup = [("own", own.as_str())];
+    let mut response = page_with(&request, language, "draw.html", &values, &markup);
+    if request.is_for_everyone() {
+        let edge = &room.site.edge;
+        edge.keep(response.headers_mut(), Lifetime::Page, &event);
+    }
     response
 }

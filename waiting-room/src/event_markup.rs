@@ -5,9 +5,10 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 use shared::event_details::{Colours, EventDetails, day_and_time, time_of_day, with_offset};
-use shared::http::path_prefix::PathPrefix;
+use shared::http::page_request::PageRequest;
 use shared::http::security_headers::page_policy;
 use shared::http::static_files::{escape, page_with};
+use shared::texts::Language;
 use shared::web_url::link_origin;
 use std::collections::BTreeSet;
 
@@ -18,7 +19,8 @@ const SUMMARY_CHARS_MAX: usize = 160;
 pub(crate) struct EventMarkup<'a> {
     /// Origin that browsers see.
     pub(crate) site: &'a str,
-    pub(crate) prefix: &'a PathPrefix,
+    pub(crate) request: &'a PageRequest,
+    pub(crate) language: Language,
     pub(crate) settings: &'a EventSettings,
 }
 
@@ -32,7 +34,7 @@ impl EventMarkup<'_> {
             ("links", self.links()),
         ];
         let markup = markup.each_ref().map(|(name, html)| (*name, html.as_str()));
-        let mut response = page_with(self.prefix, path, values, &markup);
+        let mut response = page_with(self.request, self.language, path, values, &markup);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, self.policy());
         response
@@ -45,21 +47,24 @@ impl EventMarkup<'_> {
     /// Returns the address of the event's page.
     pub(crate) fn url(&self) -> String {
         let path = format!("/e/{}", self.settings.id);
-        format!("{}{}", self.site, self.prefix.path(&path))
+        format!("{}{}", self.site, self.request.prefix.path(&path))
     }
 
     /// Returns a sentence on the event for search engines.
     fn summary(&self) -> String {
         let details = self.details();
         let zone = details.time_zone.as_deref();
-        let when = details.starts_at.map(|start| day_and_time(start, zone));
+        let when = details
+            .starts_at
+            .map(|start| day_and_time(start, zone, self.language));
         let place = details.venue.map(|venue| venue.name);
         let mut parts: Vec<String> = [when, place].into_iter().flatten().collect();
         if parts.is_empty() {
-            parts.push(format!("Join the line for {}", self.settings.name));
+            let values = [("name", self.settings.name.as_str())];
+            parts.push(self.language.phrase("page.event.join", &values));
         }
         let cancelled = self.settings.cancelled.as_ref();
-        let cancelled = cancelled.map(|cancelled| cancelled.for_people() + " ");
+        let cancelled = cancelled.map(|cancelled| cancelled.for_people(self.language) + " ");
         let text = format!(
             "{}{}. {}",
             cancelled.unwrap_or_default(),
@@ -192,7 +197,10 @@ impl EventMarkup<'_> {
     /// Returns the event as an entry of a list; `state` says how its sale is.
     pub(crate) fn entry(&self, state: &str) -> String {
         let details = self.details();
-        let href = self.prefix.path(&format!("/e/{}", self.settings.id));
+        let href = self
+            .request
+            .prefix
+            .path(&format!("/e/{}", self.settings.id));
         format!(
             "<li class=\"card event\">{}<div><h2><a href=\"{}\">{}</a></h2>{}{}<p class=\"state\">{}</p></div></li>",
             self.image("picture", details.image_url.as_deref(), " loading=\"lazy\""),
@@ -209,10 +217,11 @@ impl EventMarkup<'_> {
         let details = self.details();
         let mut facts = String::new();
         if let (Some(start), Some(zone)) = (details.starts_at, &details.time_zone) {
-            let text = escape(&day_and_time(start, Some(zone)));
+            let text = escape(&day_and_time(start, Some(zone), self.language));
             facts.push_str(&format!("<p><time datetime=\"{start}\">{text}</time></p>"));
             if let Some(doors) = details.doors_at {
-                let text = format!("Doors open: {}", time_of_day(doors, zone, start));
+                let time = time_of_day(doors, zone, start, self.language);
+                let text = self.language.phrase("event.doors", &[("time", &time)]);
                 facts.push_str(&paragraph("", Some(&text)));
             }
         }
@@ -232,8 +241,9 @@ impl EventMarkup<'_> {
         let text = self.details().description;
         text.map_or_else(String::new, |text| {
             let text = escape(&text);
+            let heading = escape(&self.language.phrase("page.event.about", &[]));
             format!(
-                "<section class=\"card\" aria-labelledby=\"about-heading\"><h2 id=\"about-heading\">About the event</h2><p class=\"plain\">{text}</p></section>"
+                "<section class=\"card\" aria-labelledby=\"about-heading\"><h2 id=\"about-heading\">{heading}</h2><p class=\"plain\">{text}</p></section>"
             )
         })
     }
@@ -242,12 +252,8 @@ impl EventMarkup<'_> {
     fn links(&self) -> String {
         let links = self.details().links;
         let links = links.all().into_iter().filter_map(|(name, link)| {
-            let label = match name {
-                "contact" => "Contact",
-                "imprint" => "Imprint",
-                "terms" => "Terms",
-                _ => "Privacy",
-            };
+            let label = self.language.phrase(&format!("event.links.{name}"), &[]);
+            let label = escape(&label);
             let link = escape(link?);
             Some(format!("<a href=\"{link}\">{label}</a>"))
         });
@@ -261,7 +267,7 @@ impl EventMarkup<'_> {
     fn image(&self, class: &str, url: Option<&str>, more: &str) -> String {
         url.map_or_else(String::new, |url| {
             let url = if url.starts_with('/') {
-                self.prefix.path(url)
+                self.request.prefix.path(url)
             } else {
                 url.to_owned()
             };
@@ -273,7 +279,7 @@ impl EventMarkup<'_> {
     /// Returns the address of a picture for those who do not have the page.
     fn absolute(&self, url: &str) -> String {
         if url.starts_with('/') {
-            format!("{}{}", self.site, self.prefix.path(url))
+            format!("{}{}", self.site, self.request.prefix.path(url))
         } else {
             url.to_owned()
         }
@@ -332,10 +338,11 @@ mod tests {
         settings
     }
 
-    fn markup<'a>(settings: &'a EventSettings, prefix: &'a PathPrefix) -> EventMarkup<'a> {
+    fn markup<'a>(settings: &'a EventSettings, request: &'a PageRequest) -> EventMarkup<'a> {
         EventMarkup {
             site: "https://tickets.example",
-            prefix,
+            request,
+            language: Language::english(),
             settings,
         }
     }
@@ -349,8 +356,8 @@ mod tests {
             "image_url": "https://pictures.example/\"onload=alert(1)",
             "links": {"terms": "https://tickets.example/\"><script>"}}),
         );
-        let prefix = PathPrefix::default();
-        let markup = markup(&settings, &prefix);
+        let request = PageRequest::default();
+        let markup = markup(&settings, &request);
         for html in [
             markup.head(),
             markup.header(),
@@ -376,8 +383,8 @@ mod tests {
     fn the_policy_allows_the_origins_of_the_pictures_and_the_one_style_sheet() {
         let settings = settings(json!({"image_url": "https://pictures.example/a.jpg",
             "logo_url": "/static/icon.svg", "colours": {"background": "#5a35c8", "text": "#ffffff"}}));
-        let prefix = PathPrefix::default();
-        let policy = markup(&settings, &prefix).policy();
+        let request = PageRequest::default();
+        let policy = markup(&settings, &request).policy();
         let policy = policy.to_str().unwrap();
         assert!(
             policy.contains("img-src 'self' data: https://pictures.example;"),
@@ -393,8 +400,8 @@ mod tests {
             json!({"venue": {"name": "Hall"}, "starts_at": "2027-03-20T19:00:00Z",
             "time_zone": "Europe/Berlin", "description": "word ".repeat(100)}),
         );
-        let prefix = PathPrefix::default();
-        let summary = markup(&settings, &prefix).summary();
+        let request = PageRequest::default();
+        let summary = markup(&settings, &request).summary();
         assert!(
             summary.starts_with("Saturday, 20 March 2027, 20:00 Berlin time (UTC+1), Hall. word"),
             "{summary}"

@@ -7,14 +7,16 @@ use crate::line::{EventSettings, Phase, Refused};
 use crate::message_page::away;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{Method, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 use shared::event_details::day_and_time;
+use shared::http::page_request::PageRequest;
 use shared::http::path_prefix::PathPrefix;
 use shared::http::problem::Problem;
 use shared::http::static_files::{escape, page_with};
+use shared::texts::Language;
 use shared::time::Time;
 use std::sync::Arc;
 
@@ -49,25 +51,23 @@ impl Listed {
     }
 
     /// Returns how the sale is, in words.
-    fn sale(&self) -> String {
+    fn sale(&self, language: Language) -> String {
         let details = self.settings.details.as_ref();
         let zone = details.and_then(|details| details.time_zone.as_deref());
         let opens_at = self.settings.sale_opens_at;
-        let on = |what: &str| {
-            opens_at.map_or_else(
-                || format!("{what} soon"),
-                |at| format!("{what} on {}", day_and_time(at, zone)),
-            )
+        let on = |soon: &str, on: &str| match opens_at {
+            Some(at) => language.phrase(on, &[("time", &day_and_time(at, zone, language))]),
+            None => language.phrase(soon, &[]),
         };
         if let Some(cancelled) = &self.settings.cancelled {
-            return cancelled.for_people();
+            return cancelled.for_people(language);
         }
         match self.phase {
-            Phase::Scheduled => on("The sale opens"),
-            Phase::Prequeue => on("The line is open. The sale opens"),
-            Phase::Open | Phase::Paused => "On sale".to_owned(),
-            Phase::SoldOut => "Sold out".to_owned(),
-            Phase::Closed => "The sale is over".to_owned(),
+            Phase::Scheduled => on("page.landing.sale_soon", "page.landing.sale_on"),
+            Phase::Prequeue => on("page.landing.line_open_soon", "page.landing.line_open_on"),
+            Phase::Open | Phase::Paused => language.phrase("page.landing.on_sale", &[]),
+            Phase::SoldOut => language.phrase("page.landing.sold_out", &[]),
+            Phase::Closed => language.phrase("page.landing.over", &[]),
         }
     }
 }
@@ -99,30 +99,37 @@ fn sorted(events: Vec<Listed>, now: Time) -> (Vec<Listed>, Vec<Listed>) {
     (coming, past)
 }
 
-async fn show_index(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Response {
+async fn show_index(State(room): State<Arc<Room>>, request: PageRequest) -> Response {
     let Ok(events) = public_events(&room).await else {
-        return away(&prefix, Method::GET);
+        return away(&request, Method::GET);
     };
     let (coming, past) = sorted(events, room.site.clock.now());
+    let all = coming.iter().chain(&past);
+    let language = request.language_of_all(all.map(|event| event.settings.details.as_ref()));
     let site = room.site.public_url.as_str();
     let markup = |event: &Listed, make: &dyn Fn(EventMarkup<'_>) -> String| {
         make(EventMarkup {
             site,
-            prefix: &prefix,
+            request: &request,
+            language,
             settings: &event.settings,
         })
     };
     let entries = |events: &[Listed]| -> String {
-        let entry = |event: &Listed| markup(event, &|it| it.entry(&event.sale()));
+        let entry = |event: &Listed| markup(event, &|it| it.entry(&event.sale(language)));
         let entries: String = events.iter().map(entry).collect();
         format!("<ul class=\"events\">{entries}</ul>")
     };
     let mut list = match coming.is_empty() {
-        true => "<p class=\"soft\">Nothing is on sale.</p>".to_owned(),
+        true => {
+            let nothing = escape(&language.phrase("page.landing.nothing", &[]));
+            format!("<p class=\"soft\">{nothing}</p>")
+        }
         false => entries(&coming),
     };
     if !past.is_empty() {
-        list.push_str(&format!("<h2>Past events</h2>{}", entries(&past)));
+        let heading = escape(&language.phrase("page.landing.past", &[]));
+        list.push_str(&format!("<h2>{heading}</h2>{}", entries(&past)));
     }
     let data: Vec<Value> = coming
         .iter()
@@ -130,7 +137,8 @@ async fn show_index(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Respon
             let settings = &event.settings;
             let it = EventMarkup {
                 site,
-                prefix: &prefix,
+                request: &request,
+                language,
                 settings,
             };
             it.structured_data()
@@ -140,8 +148,8 @@ async fn show_index(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Respon
     let items: Vec<Value> = items
         .map(|(item, position)| json!({"@type": "ListItem", "position": position, "item": item}))
         .collect();
-    let url = format!("{site}{}", prefix.path("/"));
-    let description = description(&coming);
+    let url = format!("{site}{}", request.prefix.path("/"));
+    let description = description(&coming, language);
     let mut head = format!("<link rel=\"canonical\" href=\"{}\">\n", escape(&url));
     if !items.is_empty() {
         let data = json!({"@context": "https://schema.org", "@type": "ItemList", "itemListElement": items});
@@ -149,25 +157,29 @@ async fn show_index(State(room): State<Arc<Room>>, prefix: PathPrefix) -> Respon
     }
     let values = [("description", description.as_str()), ("url", &url)];
     let markup = [("head", head.as_str()), ("list", &list)];
-    let mut response = page_with(&prefix, "index.html", &values, &markup);
+    let mut response = page_with(&request, language, "index.html", &values, &markup);
     let headers = response.headers_mut();
     let shown = coming.iter().chain(&past);
     let policy = list_policy(shown.map(|event| &*event.settings));
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    room.site.edge.keep_list(headers);
+    if request.is_for_everyone() {
+        room.site.edge.keep_list(headers);
+    }
+    // A fan may have chosen a language.
+    headers.append(header::VARY, HeaderValue::from_static("cookie"));
     response
 }
 
 /// Returns a sentence on the events to come, for search engines.
-fn description(coming: &[Listed]) -> String {
+fn description(coming: &[Listed], language: Language) -> String {
     let names = coming
         .iter()
         .take(3)
         .map(|event| event.settings.name.as_str());
     let names: Vec<&str> = names.collect();
     match names.is_empty() {
-        true => "Tickets for events: there is nothing on sale at the moment.".to_owned(),
-        false => format!("Tickets for {}.", names.join(", ")),
+        true => language.phrase("page.landing.no_description", &[]),
+        false => language.phrase("page.landing.description", &[("names", &names.join(", "))]),
     }
 }
 

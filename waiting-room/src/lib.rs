@@ -25,6 +25,7 @@ pub mod pass;
 mod place;
 mod push;
 mod queue_page;
+mod queue_words;
 mod service;
 pub mod settings;
 pub mod ticker;

@@ -1,6 +1,7 @@
 //! Amounts of money.
 
 use serde::{Deserialize, Serialize};
+use shared::texts::Language;
 use std::fmt;
 use utoipa::ToSchema;
 
@@ -106,6 +107,13 @@ impl Money {
         format!("{} {}", self.decimal(), self.currency.as_str())
     }
 
+    /// Returns the amount as a language writes it, such as `45,00 €`.
+    pub fn in_language(&self, language: Language) -> String {
+        let code = self.currency.as_str();
+        let symbol = shared::currencies::symbol(code);
+        language.money(&self.decimal(), code, symbol.as_deref().unwrap_or(code))
+    }
+
     /// Returns the amount with the decimals of its currency, after a point.
     pub fn decimal(&self) -> String {
         let decimals = shared::currencies::exponent(self.currency.as_str()).unwrap_or(0);
@@ -137,6 +145,24 @@ mod tests {
                 currency,
             };
             assert_eq!(money.for_people(), text);
+            assert_eq!(money.in_language(Language::english()), text);
+        }
+    }
+
+    #[test]
+    fn german_amounts_have_a_comma_groups_and_their_symbol_behind_them() {
+        let german = Language::parse("de").unwrap();
+        for (code, minor, text) in [
+            ("EUR", 19_500, "195,00\u{a0}€"),
+            ("EUR", 123_456_789, "1.234.567,89\u{a0}€"),
+            ("CHF", 5, "0,05\u{a0}CHF"),
+        ] {
+            let currency = Currency::parse(code).unwrap();
+            let money = Money {
+                amount: minor,
+                currency,
+            };
+            assert_eq!(money.in_language(german), text);
         }
     }
 }

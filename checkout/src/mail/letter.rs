@@ -3,6 +3,7 @@
 use crate::text::one_line;
 use shared::event_details::Colours;
 use shared::http::static_files::escape;
+use shared::texts::Language;
 use std::fmt::Write as _;
 
 /// Content of a mail.
@@ -14,6 +15,7 @@ pub(super) struct Letter {
     pub(super) subject: String,
     /// Line at its head.
     pub(super) title: String,
+    pub(super) language: Language,
     pub(super) colours: Option<Colours>,
     pub(super) blocks: Vec<LetterBlock>,
     /// Calendar file, if there is a date.
@@ -100,9 +102,9 @@ impl Letter {
             None => ("#1a1a1a", "#ffffff"),
         };
         let (background, colour) = (shown(background), shown(colour));
-        let title = shown(&self.title);
+        let (title, language) = (shown(&self.title), self.language.code());
         let mut html = format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+            "<!doctype html>\n<html lang=\"{language}\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title></head>\n\
              <body style=\"margin:0;background:#ffffff\"><div style=\"max-width:600px;margin:0 auto;{STYLE}\">\n\
              <h1 style=\"margin:0;padding:20px;font-size:22px;background:{background};color:{colour}\">{title}</h1>\n\

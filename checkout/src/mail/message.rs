@@ -108,6 +108,7 @@ mod tests {
     use super::*;
     use crate::inventory::mail::MailKind;
     use crate::mail::letter::LetterBlock;
+    use shared::texts::Language;
 
     const EVIL: &str = "Night\r\nBcc: evil@b.example\r\n\r\n<script>alert(1)</script>\u{202e}";
 
@@ -125,6 +126,7 @@ mod tests {
     fn letter(address: &str, text: &str) -> Letter {
         let text = || text.to_owned();
         Letter {
+            language: Language::english(),
             to: (address.to_owned(), text()),
             reply_to: Some(text()),
             subject: text(),

@@ -9,11 +9,13 @@ use crate::waiting_room::EventFacts;
 use lettre::message::Mailbox;
 use shared::event_details::EventDetails;
 use shared::icalendar::{basic, calendar, escaped};
+use shared::texts::Language;
 
 /// An order with its event, and who writes about it.
 pub(super) struct About<'a> {
     pub(super) order: &'a Order,
     pub(super) event: &'a EventFacts,
+    pub(super) language: Language,
     /// The public URL.
     pub(super) site: &'a str,
     pub(super) sender: &'a Mailbox,
@@ -24,7 +26,6 @@ impl About<'_> {
     pub(super) fn letter(&self, mail: &NewMail) -> Option<Letter> {
         let buyer = self.order.buyer.as_ref();
         let buyer = buyer.filter(|buyer| !buyer.email.is_empty())?;
-        let name = &self.event.name;
         let (title, mut blocks) = match mail.kind {
             MailKind::Confirmed => {
                 let tickets = self
@@ -32,36 +33,31 @@ impl About<'_> {
                     .tickets
                     .as_deref()
                     .filter(|all| !all.is_empty())?;
-                (
-                    format!("Your tickets for {name}"),
-                    self.confirmed(buyer, tickets),
-                )
+                (self.named("mail.tickets"), self.confirmed(buyer, tickets))
             }
             MailKind::Refunded if self.order.event_cancelled.is_some() => {
                 let returned = serde_json::from_str(&mail.detail).ok()?;
                 let mut blocks = vec![self.show_cancelled()?];
                 blocks.extend(self.refunded(returned));
-                (format!("Cancelled: {name}"), blocks)
+                (self.named("mail.cancelled_show"), blocks)
             }
             MailKind::Refunded => {
                 let returned = serde_json::from_str(&mail.detail).ok()?;
                 let what = match (self.order.state.as_str(), self.tickets().is_empty()) {
-                    ("refunded", _) => "Your order was refunded",
-                    (_, false) => "A part of your order was refunded",
-                    (_, true) => "Your payment was returned",
+                    ("refunded", _) => "mail.refunded",
+                    (_, false) => "mail.partly_refunded",
+                    (_, true) => "mail.returned",
                 };
-                (format!("{what}: {name}"), self.refunded(returned))
+                (self.named(what), self.refunded(returned))
             }
             MailKind::Cancelled => {
                 let mut blocks: Vec<LetterBlock> = self.show_cancelled().into_iter().collect();
                 let text = match blocks.is_empty() {
-                    true => {
-                        "It was cancelled before it was paid for, and its seats are on sale again. You were not charged."
-                    }
-                    false => "Your order was not paid for. You were not charged.",
+                    true => "mail.unpaid",
+                    false => "mail.unpaid_show",
                 };
-                blocks.extend([LetterBlock::Text(text.to_owned()), self.facts()]);
-                (format!("Your order was cancelled: {name}"), blocks)
+                blocks.extend([LetterBlock::Text(self.say(text, &[])), self.facts()]);
+                (self.named("mail.cancelled"), blocks)
             }
             MailKind::Orders => return None,
         };
@@ -73,11 +69,25 @@ impl About<'_> {
             reply_to: self.reply_to(),
             subject: title.clone(),
             title,
+            language: self.language,
             colours: self.details().and_then(|details| details.colours.clone()),
             blocks,
             calendar: is_confirmed.then(|| self.calendar()).flatten(),
             tickets_pdf: None,
         })
+    }
+
+    fn say(&self, key: &str, values: &[(&str, &str)]) -> String {
+        self.language.phrase(key, values)
+    }
+
+    /// Returns a text that names the event.
+    fn named(&self, key: &str) -> String {
+        self.say(key, &[("event", &self.event.name)])
+    }
+
+    fn money(&self, money: Money) -> String {
+        money.in_language(self.language)
     }
 
     fn details(&self) -> Option<&EventDetails> {
@@ -87,7 +97,7 @@ impl About<'_> {
     /// Returns that the show was cancelled and why, if it was.
     fn show_cancelled(&self) -> Option<LetterBlock> {
         let cancelled = self.order.event_cancelled.as_ref()?;
-        Some(LetterBlock::Text(cancelled.for_people()))
+        Some(LetterBlock::Text(cancelled.for_people(self.language)))
     }
 
     fn tickets(&self) -> &[Ticket] {
@@ -95,40 +105,30 @@ impl About<'_> {
     }
 
     fn confirmed(&self, buyer: &Buyer, tickets: &[Ticket]) -> Vec<LetterBlock> {
-        let text = format!(
-            "{}, your order is confirmed. Show the code of each ticket at the door, on your phone or printed.",
-            buyer.name
-        );
+        let text = self.say("mail.confirmed", &[("name", &buyer.name)]);
         let mut blocks = vec![LetterBlock::Text(text), self.facts()];
         if !self.order.instead_of_labels.is_empty() {
-            blocks.push(LetterBlock::Text(format!(
-                "Your money came when the seats you had chosen were gone ({}): you have others of the same categories.",
-                self.order.instead_of_labels.join("; ")
-            )));
+            let places = self.order.instead_of_labels.join("; ");
+            let text = self.say("mail.exchanged", &[("places", &places)]);
+            blocks.push(LetterBlock::Text(text));
         }
-        let heading = match tickets.len() {
-            1 => "Your ticket".to_owned(),
-            count => format!("Your {count} tickets"),
-        };
+        let count = tickets.len() as u64;
+        let heading = self.language.phrase_of("mail.your_tickets", count);
         blocks.push(LetterBlock::Heading(heading));
         blocks.extend(
             tickets
                 .iter()
-                .map(|ticket| LetterBlock::Ticket(ticket_block(ticket))),
+                .map(|ticket| LetterBlock::Ticket(self.ticket_block(ticket))),
         );
-        blocks.push(LetterBlock::Heading("What you paid".to_owned()));
+        blocks.push(LetterBlock::Heading(self.say("mail.paid", &[])));
         blocks.push(LetterBlock::Amounts(self.amounts()));
         blocks
     }
 
     fn refunded(&self, returned: Money) -> Vec<LetterBlock> {
         let text = match returned.amount {
-            0 => "Your tickets are not valid any more. The order cost nothing, so no money moves."
-                .to_owned(),
-            _ => format!(
-                "{} goes back the way you paid. Your bank may take some days to show it.",
-                returned.for_people()
-            ),
+            0 => self.say("mail.free", &[]),
+            _ => self.say("mail.money_back", &[("amount", &self.money(returned))]),
         };
         let mut blocks = vec![LetterBlock::Text(text), self.facts()];
         let valid: Vec<&str> = self
@@ -137,7 +137,7 @@ impl About<'_> {
             .map(|ticket| ticket.place.label.as_str())
             .collect();
         if !valid.is_empty() {
-            let text = format!("These tickets stay valid: {}.", valid.join("; "));
+            let text = self.say("mail.valid", &[("places", &valid.join("; "))]);
             blocks.push(LetterBlock::Text(text));
         }
         blocks
@@ -145,14 +145,9 @@ impl About<'_> {
 
     /// Returns what the event is, when and where, and the order's number.
     fn facts(&self) -> LetterBlock {
-        let mut facts = facts_of(self.event);
-        facts.push(("Order", self.order.id.clone()));
-        let facts = facts.into_iter();
-        LetterBlock::Fields(
-            facts
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-        )
+        let mut facts = facts_of(self.event, self.language);
+        facts.push((self.say("ticket.order", &[]), self.order.id.clone()));
+        LetterBlock::Fields(facts)
     }
 
     /// Returns the lines of the price, with the total.
@@ -165,11 +160,12 @@ impl About<'_> {
         };
         let mut amounts: Vec<(String, String)> = Vec::new();
         for line in added {
-            amounts.push((name(line.quantity, &line.name), line.amount.for_people()));
+            amounts.push((name(line.quantity, &line.name), self.money(line.amount)));
         }
-        amounts.push(("Total".to_owned(), self.order.total.for_people()));
+        amounts.push((self.say("mail.total", &[]), self.money(self.order.total)));
         for line in included {
-            amounts.push((format!("of which {}", line.name), line.amount.for_people()));
+            let name = self.say("mail.of_which", &[("name", &line.name)]);
+            amounts.push((name, self.money(line.amount)));
         }
         amounts
     }
@@ -177,18 +173,15 @@ impl About<'_> {
     fn link(&self) -> Option<LetterBlock> {
         let link = self.order.link.as_ref()?;
         Some(LetterBlock::Link(
-            "Open your order".to_owned(),
-            format!("{}{link}", self.site),
+            self.say("mail.open", &[]),
+            link_in(self.site, link, self.language),
         ))
     }
 
     fn footer(&self) -> String {
         let sender = self.sender.name.as_deref().unwrap_or(self.site);
-        let mut footer = format!(
-            "{sender} sends you this mail about your order at {}.",
-            self.site
-        );
-        for (name, link) in links_of(self.event) {
+        let mut footer = self.say("mail.footer", &[("sender", sender), ("site", self.site)]);
+        for (name, link) in links_of(self.event, self.language) {
             footer.push_str(&format!(" {name}: {link}"));
         }
         footer
@@ -207,7 +200,8 @@ impl About<'_> {
         let order = self.order;
         let (_, host) = self.site.split_once("://").unwrap_or(("", self.site));
         let seats: Vec<&str> = order.seats.iter().map(|seat| &*seat.label).collect();
-        let note = format!("Order {}\n{}", order.id, seats.join("\n"));
+        let number = self.say("mail.note", &[("order", &order.id)]);
+        let note = format!("{number}\n{}", seats.join("\n"));
         let mut lines = vec![
             "BEGIN:VEVENT".to_owned(),
             format!("UID:{}@{host}", order.id),
@@ -223,19 +217,25 @@ impl About<'_> {
         lines.push("END:VEVENT".to_owned());
         Some(calendar(lines))
     }
+
+    fn ticket_block(&self, ticket: &Ticket) -> TicketBlock {
+        let door = ticket.place.door.as_ref();
+        let door = door.map(|door| self.say("mail.door", &[("door", door)]));
+        let hints = [door, ticket.place.notes.clone()];
+        TicketBlock {
+            label: ticket.place.label.clone(),
+            hints: hints.into_iter().flatten().collect(),
+            short_code: ticket.short_code.clone(),
+            code: ticket.code.clone(),
+        }
+    }
 }
 
-fn ticket_block(ticket: &Ticket) -> TicketBlock {
-    let door = ticket
-        .place
-        .door
-        .as_ref()
-        .map(|door| format!("Door {door}"));
-    let hints = [door, ticket.place.notes.clone()];
-    TicketBlock {
-        label: ticket.place.label.clone(),
-        hints: hints.into_iter().flatten().collect(),
-        short_code: ticket.short_code.clone(),
-        code: ticket.code.clone(),
+/// Returns the address of an order's page in a language.
+pub(super) fn link_in(site: &str, link: &str, language: Language) -> String {
+    if language == Language::english() {
+        return format!("{site}{link}");
     }
+    let mark = if link.contains('?') { '&' } else { '?' };
+    format!("{site}{link}{mark}lang={}", language.code())
 }

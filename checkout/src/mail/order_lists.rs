@@ -2,11 +2,13 @@
 //! them: once for everyone who waits, and then not for a while.
 
 use super::letter::{Letter, LetterBlock};
+use super::order_letters::link_in;
 use super::sender::Sender;
 use crate::inventory::comparable;
 use crate::inventory::mail::{MailOutcome, QueuedMail};
 use crate::inventory::{OrderKey, Refused, StoredBuyer};
 use shared::event_details::day_and_time;
+use shared::texts::Language;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -90,24 +92,32 @@ impl Sender {
         let Some(newest) = orders.first().and_then(|stored| stored.buyer.clone()) else {
             return Ok(None);
         };
-        let mut blocks = vec![LetterBlock::Text(
-            "These are your orders, the newest first.".to_owned(),
-        )];
+        let language = match orders.first() {
+            Some(stored) => self.shop.event_facts(&stored.order.event).await,
+            None => None,
+        };
+        let language = language.map_or_else(Language::english, |facts| facts.language());
+        let text = language.phrase("mail.orders.text", &[]);
+        let mut blocks = vec![LetterBlock::Text(text)];
         for stored in &orders {
-            blocks.extend(self.entry(&stored.order).await?);
+            blocks.extend(self.entry(&stored.order, language).await?);
         }
         if blocks.len() == 1 {
             return Ok(None);
         }
         let site = &self.shop.site.public_url;
-        blocks.push(LetterBlock::Small(format!(
-            "You get this mail because this address was typed at {site}/orders/find. If that was not you, there is nothing to do."
-        )));
+        let why = language.phrase(
+            "mail.orders.why",
+            &[("page", &format!("{site}/orders/find"))],
+        );
+        blocks.push(LetterBlock::Small(why));
+        let title = language.phrase("mail.orders", &[]);
         Ok(Some(Letter {
             to: (newest.email, newest.name),
             reply_to: None,
-            subject: "Your orders".to_owned(),
-            title: "Your orders".to_owned(),
+            subject: title.clone(),
+            title,
+            language,
             colours: None,
             blocks,
             calendar: None,
@@ -116,7 +126,7 @@ impl Sender {
     }
 
     /// Returns what the letter says of an order; nothing of one that was never confirmed.
-    async fn entry(&self, key: &OrderKey) -> Result<Vec<LetterBlock>, Refused> {
+    async fn entry(&self, key: &OrderKey, language: Language) -> Result<Vec<LetterBlock>, Refused> {
         let details = self.shop.inventory.order_details(&key.event, &key.id).await;
         let order = match details {
             Ok(details) => details.order,
@@ -132,17 +142,18 @@ impl Sender {
             .map_or(key.event.as_str(), |facts| &facts.name);
         let details = facts.as_ref().and_then(|facts| facts.details.as_ref());
         let date = details.and_then(|details| {
-            let date = day_and_time(details.starts_at?, details.time_zone.as_deref());
-            Some(("Date".to_owned(), date))
+            let date = day_and_time(details.starts_at?, details.time_zone.as_deref(), language);
+            Some((language.phrase("ticket.date", &[]), date))
         });
         let mut fields: Vec<(String, String)> = date.into_iter().collect();
-        fields.push(("Seats".to_owned(), order.seats.len().to_string()));
-        fields.push(("Order".to_owned(), order.id.clone()));
-        let url = format!("{}{link}", self.shop.site.public_url);
+        let name_of = |key: &str| language.phrase(key, &[]);
+        fields.push((name_of("seats.seats"), order.seats.len().to_string()));
+        fields.push((name_of("ticket.order"), order.id.clone()));
+        let url = link_in(&self.shop.site.public_url, link, language);
         Ok(vec![
             LetterBlock::Heading(name.to_owned()),
             LetterBlock::Fields(fields),
-            LetterBlock::Link("Open this order".to_owned(), url),
+            LetterBlock::Link(name_of("mail.orders.open"), url),
         ])
     }
 }

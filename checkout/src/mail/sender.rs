@@ -193,6 +193,7 @@ impl Sender {
         let about = About {
             order: &order,
             event: &facts,
+            language: facts.language(),
             site: &self.shop.site.public_url,
             sender: &self.mailer.sender,
         };

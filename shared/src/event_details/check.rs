@@ -1,6 +1,7 @@
 //! Faults of details, in words for the organiser.
 
 use super::{Colours, EventDetails};
+use crate::texts::Language;
 use crate::time::Time;
 use crate::web_url::{is_https_url, is_mail_link, link_origin};
 use jiff::tz::TimeZone;
@@ -80,6 +81,10 @@ impl EventDetails {
             let address = venue.address.as_deref();
             wrong.line("venue.address", address, ADDRESS_CHARS_MAX);
         }
+        let language = self.language.as_deref();
+        let is_known = language.is_none_or(|code| Language::parse(code).is_some());
+        let codes: Vec<&str> = Language::all().map(Language::code).collect();
+        wrong.check(is_known, "language", format!("one of {}", codes.join(", ")));
         self.check_dates(&mut wrong);
         let is_text = self.description.as_deref().is_none_or(|text| {
             let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');

@@ -5,6 +5,7 @@ mod dates;
 
 pub use dates::{day_and_time, time_of_day, with_offset};
 
+use crate::texts::Language;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,6 +14,11 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventDetails {
+    /// Language of the event's pages, mails and tickets, where a fan chose no other: `en` or `de`;
+    /// without one, English.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 2, max_length = 8, example = "de")]
+    pub language: Option<String>,
     /// Line below the name, such as the tour or the support act.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 200)]
@@ -48,6 +54,13 @@ pub struct EventDetails {
     /// Contact and legal pages.
     #[serde(skip_serializing_if = "Links::is_empty")]
     pub links: Links,
+}
+
+impl EventDetails {
+    /// Returns the event's language, if it has one that this version knows.
+    pub fn language(&self) -> Option<Language> {
+        Language::parse(self.language.as_deref()?)
+    }
 }
 
 /// Place of an event.

@@ -6,7 +6,8 @@ use super::document::may_compress;
 use super::load::Class;
 use super::message_page::{answer_unknown, wants_page};
 use super::overloaded::refuse;
-use super::path_prefix::{PathPrefix, with_prefix};
+use super::page_request::PageRequest;
+use super::path_prefix::with_prefix;
 use super::permit::peer;
 use super::problem::Problem;
 use super::proxy_check::check_proxy;
@@ -206,9 +207,10 @@ async fn within_limits(
 ) -> Result<Response, Response> {
     let class = Class::of(method, route);
     let wants_page = wants_page(request.headers());
-    let prefix = request.extensions().get::<PathPrefix>().cloned();
-    let prefix = prefix.unwrap_or_default();
-    let refused = |problem| refuse(&prefix, method, wants_page, problem);
+    let (uri, headers) = (request.uri(), request.headers());
+    let read = || PageRequest::read(method, uri, headers, request.extensions());
+    let page = wants_page.then(read);
+    let refused = |problem| refuse(page.as_ref(), method, problem);
     let place = site.load.enter(class, method).map_err(refused)?;
     let response = in_time(next.run(request.map(|body| place.track(body)))).await;
     place.answered();

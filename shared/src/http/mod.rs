@@ -2,6 +2,7 @@
 
 pub mod client_address;
 mod connection;
+pub mod cookies;
 pub mod cors;
 pub mod credentials;
 mod delivery;
@@ -18,6 +19,7 @@ mod mistyped;
 pub mod openapi;
 pub mod operations;
 mod overloaded;
+pub mod page_request;
 pub mod path_prefix;
 pub mod permit;
 pub mod problem;

@@ -2,11 +2,12 @@
 //! once.
 
 use crate::context::AppContext;
-use crate::crypto::encode;
+use crate::crypto::{encode, sha256};
 use crate::edge::{Lifetime, STATIC};
 use crate::http::document::{Document, entity_tag, is_known, not_modified};
-use crate::http::path_prefix::PathPrefix;
+use crate::http::page_request::PageRequest;
 use crate::http::problem::Problem;
+use crate::texts::{LATER, Language};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,8 +21,12 @@ use std::sync::{Arc, LazyLock};
 struct Files;
 
 /// Files as they are served, by path.
-static SERVED: LazyLock<HashMap<Cow<'static, str>, ServedFile>> =
-    LazyLock::new(|| Files::iter().filter_map(ServedFile::load).collect());
+static SERVED: LazyLock<HashMap<Cow<'static, str>, ServedFile>> = LazyLock::new(|| {
+    let files = Files::iter().filter_map(ServedFile::load);
+    files
+        .chain(Language::all().map(ServedFile::texts))
+        .collect()
+});
 
 struct ServedFile {
     kind: String,
@@ -50,6 +55,17 @@ impl ServedFile {
             document: Document::new(bytes),
         };
         Some((path, served))
+    }
+
+    /// Returns the texts that scripts fetch, as `texts-en.json`.
+    fn texts(language: Language) -> (Cow<'static, str>, ServedFile) {
+        let json = language.json_of(&[LATER]);
+        let served = ServedFile {
+            kind: "application/json".to_owned(),
+            tag: encode(&sha256(json.as_bytes())[..12]),
+            document: Document::new(json),
+        };
+        (format!("texts-{}.json", language.code()).into(), served)
     }
 }
 
@@ -86,8 +102,8 @@ pub async fn serve(path: &str, headers: &HeaderMap) -> Result<Response, Problem>
     file.document.response(headers, head).await
 }
 
-/// Empties the lines of a script or a style sheet that begin with a comment and takes the indents
-/// away: fans on slow networks need not load them. Line numbers stay, and so does code after a
+/// Empties the lines of a script or a style sheet that begin with a comment, and takes the indents
+/// and the types within lines away: fans on slow networks need not load them. Line numbers stay, and so does code after a
 /// comment. Our scripts hold no text over several lines in which an indent would matter.
 fn slimmed(text: &str) -> String {
     let mut is_inside = false;
@@ -105,32 +121,54 @@ fn slimmed(text: &str) -> String {
             code.trim_start_matches(' ')
         })
     });
-    lines.collect()
+    lines.map(without_types).collect()
 }
 
-/// Returns a whole page, with `{{name}}` replaced by escaped values and our links under the prefix.
-/// Not cached unless its handler says so: it may show a fan's own place.
-pub fn page(prefix: &PathPrefix, path: &str, values: &[(&str, &str)]) -> Response {
-    page_with(prefix, path, values, &[])
+/// Takes the types that only the type checker reads out of a line: comments such as
+/// `/** @type {any} */`.
+fn without_types(line: &str) -> String {
+    let mut code = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, comment)) = rest.split_once("/** @") {
+        let Some((_, after)) = comment.split_once("*/") else {
+            break;
+        };
+        code.push_str(before);
+        rest = after.strip_prefix(' ').unwrap_or(after);
+    }
+    code + rest
+}
+
+/// Returns a whole page in a language, with `{{name}}` replaced by escaped values or by texts of the
+/// catalogue, and our links under the prefix. Not cached unless its handler says so: it may show a
+/// fan's own place.
+pub fn page(
+    request: &PageRequest,
+    language: Language,
+    path: &str,
+    values: &[(&str, &str)],
+) -> Response {
+    page_with(request, language, path, values, &[])
 }
 
 /// Returns a page as [`page`] does, with `<!--name-->` replaced by HTML whose values are escaped and
 /// whose links are under the prefix.
 pub fn page_with(
-    prefix: &PathPrefix,
+    request: &PageRequest,
+    language: Language,
     path: &str,
     values: &[(&str, &str)],
     markup: &[(&str, &str)],
 ) -> Response {
-    let Some(file) = Files::get(path) else {
+    let Some(template) = TEMPLATES.get(&(path.to_owned(), language.code())) else {
         return Problem::of_status(StatusCode::NOT_FOUND).into_response();
     };
-    let mut text = String::from_utf8_lossy(&file.data).into_owned();
     // Before the values, which are links already.
-    text = text.replace("=\"/", &format!("=\"{}/", prefix.as_str()));
+    let mut text = template.replace("=\"/", &format!("=\"{}/", request.prefix.as_str()));
     for (name, value) in values {
         text = text.replace(&format!("{{{{{name}}}}}"), &escape(value));
     }
+    text = text.replace("<!--languages-->", &language_links(request, language));
     for (name, html) in markup {
         text = text.replace(&format!("<!--{name}-->"), html);
     }
@@ -138,7 +176,60 @@ pub fn page_with(
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (head, text).into_response()
+    let mut response = (head, text).into_response();
+    if let Some(cookie) = request.cookie() {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Returns links to a page in all languages but its own.
+fn language_links(request: &PageRequest, own: Language) -> String {
+    let others = Language::all().filter(|language| *language != own);
+    let links = others.filter_map(|language| {
+        let address = escape(&request.address_in(language)?);
+        let (code, name) = (language.code(), language.phrase("language.name", &[]));
+        Some(format!("<a href=\"{address}\" lang=\"{code}\">{name}</a>"))
+    });
+    links.collect::<Vec<_>>().join(" ")
+}
+
+/// Pages by path and language, with the texts of the catalogue.
+static TEMPLATES: LazyLock<HashMap<(String, &'static str), String>> = LazyLock::new(|| {
+    let pages = Files::iter().filter(|path| path.ends_with(".html"));
+    let pages = pages.filter_map(|path| Some((path.clone(), Files::get(&path)?)));
+    let in_each = pages.flat_map(|(path, file)| {
+        let text = String::from_utf8_lossy(&file.data).into_owned();
+        Language::all().map(move |language| {
+            let key = (path.clone().into_owned(), language.code());
+            (key, translated(&text, language))
+        })
+    });
+    in_each.collect()
+});
+
+/// Puts texts into a page: those that it names by their keys, and for its scripts those of the groups
+/// that it names in `<!--texts group group-->`.
+fn translated(page: &str, language: Language) -> String {
+    let mut text = String::with_capacity(page.len());
+    let mut rest = page;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
+        text.push_str(before);
+        match language.find(name) {
+            Some(phrase) => text.push_str(&escape(phrase)),
+            None if name == "language" => text.push_str(language.code()),
+            None => text.push_str(&format!("{{{{{name}}}}}")),
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    let Some((before, after)) = text.split_once("<!--texts ") else {
+        return text;
+    };
+    let (groups, after) = after.split_once("-->").unwrap_or((after, ""));
+    let json = language.json_of(&groups.split(' ').collect::<Vec<_>>());
+    format!("{before}<script type=\"application/json\" id=\"texts\">{json}</script>\n{after}")
 }
 
 /// Escapes a value for HTML, in text and in attributes.
@@ -200,8 +291,7 @@ mod tests {
     fn blocks_of_comments_are_emptied_and_the_code_after_them_stays() {
         let script = "/**\n * Adds. // a\n * @param {string} b\n */\nconst c = \"/* d\";\n  \
             /** @type {any} */ let e = f(/** @type {any} */ (c));\n/* g */\n// h /*\nlet i;\n";
-        let served =
-            "\n\n\n\nconst c = \"/* d\";\nlet e = f(/** @type {any} */ (c));\n\n\nlet i;\n";
+        let served = "\n\n\n\nconst c = \"/* d\";\nlet e = f((c));\n\n\nlet i;\n";
         assert_eq!(slimmed(script), served);
     }
 }

@@ -6,8 +6,9 @@ use crate::context::AppContext;
 use crate::crypto::same;
 use crate::guesses::{KeyKind, compare};
 use crate::http::client_address::ClientAddress;
+use crate::http::cookies::cookie_values;
 use crate::http::credentials::{
-    bearer, check_console_origin, check_origin, cookie_name, cookie_values, set_cookie,
+    bearer, check_console_origin, check_origin, cookie_name, set_cookie,
 };
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Input, Parameters, Problem, saturating};

@@ -5,9 +5,11 @@ mod examples;
 
 use super::cors::FOR_ANYONE;
 use super::document::Document;
+use super::page_request::PageRequest;
 use super::path_prefix::PathPrefix;
 use super::static_files;
 use crate::context::AppContext;
+use crate::texts::Language;
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::routing::{MethodRouter, get};
@@ -36,7 +38,9 @@ pub fn routes(description: OpenApi, site: &AppContext) -> Router {
         )
         .route(
             "/api/docs",
-            get(|prefix: PathPrefix| async move { static_files::page(&prefix, "docs.html", &[]) }),
+            get(async |request: PageRequest| {
+                static_files::page(&request, Language::english(), "docs.html", &[])
+            }),
         )
 }
 

@@ -156,10 +156,9 @@ async fn what_an_organiser_types_cannot_script_a_page_and_return_to_leads_only_h
         "javascript:alert(1)",
         "http://127.0.0.1.evil.example/",
     ] {
-        assert!(
-            !page(&format!("?return_to={evil}")).await.contains("evil"),
-            "{evil}"
-        );
+        // The links to the page in other languages keep its query.
+        let text = page(&format!("?return_to={evil}")).await;
+        assert!(!text.contains(&format!("=\"{evil}")), "{evil}: {text}");
     }
     assert!(page("?return_to=/shop").await.contains("href=\"/shop\""));
     for path in [
