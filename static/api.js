@@ -276,8 +276,10 @@ export const locale = language === "en" ? "en-GB" : language;
 /** @param {number} number */
 export const count = (number) => number.toLocaleString(locale);
 
+/** @param {string | null | undefined} json */
+const textsOf = (json) => JSON.parse(json || "{}");
 /** The page's texts, from the catalogue. @type {Record<string, string | Record<string, string>>} */
-const texts = JSON.parse($("texts")?.textContent || "{}");
+const texts = { ...textsOf($("texts")?.textContent), ...textsOf(document.body.dataset.texts) };
 const plurals = new Intl.PluralRules(locale);
 
 /**

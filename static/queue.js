@@ -30,7 +30,11 @@ const loadRare = () =>
 
 /** Returns whether a place is told in those texts. @param {any} p */
 const isRare = (p) =>
-  p.cancelled || isOpen(p) || (p.state === "waiting" ? !p.number || ["sold_out", "closed"].includes(p.phase) : p.state !== "admitted");
+  p.cancelled ||
+  isOpen(p) ||
+  (p.state === "waiting"
+    ? !(p.number || phrase("undrawn.text")) || ["sold_out", "closed"].includes(p.phase)
+    : p.state !== "admitted");
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}/line`;
@@ -107,11 +111,12 @@ function words(p) {
     p.ahead > 0 ? phrase("queue.ahead", { count: p.ahead }) : phrase(isBefore ? "queue.first" : "queue.next_up");
   if (p.number === null && isBefore)
     return [
-      phrase("later.in_line", { count: p.waiting }),
-      phrase("later.before_draw.text", { opening: sale }),
-      phrase("later.before_draw.next"),
+      phrase("undrawn.in_line", { count: p.waiting }),
+      phrase("undrawn.text", { opening: sale }),
+      phrase("undrawn.next"),
     ];
-  if (p.number === null) return triple("drawing");
+  if (p.number === null)
+    return [phrase("undrawn.drawing.heading"), phrase("undrawn.drawing.text"), phrase("undrawn.drawing.next")];
   if (isBefore) return [heading, phrase("queue.before.text", { opening: sale }), phrase("queue.before.next")];
   if (p.phase === "paused") return [heading, phrase("queue.paused.text"), phrase("queue.paused.next")];
   if (p.phase === "sold_out") return triple("all_taken");
@@ -169,7 +174,7 @@ async function render(next) {
   const goal = document.body.dataset.return || (place.checkout_url && own + place.checkout_url);
   if (goal) $("go").setAttribute("href", goal);
   if (waits) {
-    $("number").textContent = place.number ? count(place.number) : phrase("later.number_drawn");
+    $("number").textContent = place.number ? count(place.number) : phrase("undrawn.number");
     show("drawn", Boolean(place.entry));
     $("entry").textContent = place.entry || "";
     $("waiting").textContent = count(place.waiting);

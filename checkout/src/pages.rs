@@ -90,7 +90,8 @@ async fn show_shop(
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         headers.insert("cross-origin-opener-policy", popups);
     }
-    if request.is_for_everyone() {
+    // Without the event's facts the page may be in another language than the event's.
+    if facts.is_some() && request.is_for_everyone() {
         let edge = &shop.site.edge;
         edge.keep(response.headers_mut(), Lifetime::Page, &event);
     }

@@ -7,7 +7,7 @@ use crate::error::phase_word;
 use crate::event_markup::EventMarkup;
 use crate::fan::enter;
 use crate::gate::return_query;
-use crate::line::{Joined, LineView, Phase, Spot};
+use crate::line::{Joined, LineView, Order, Phase, Spot};
 use crate::message_page::{away, refuse, refuse_form};
 use crate::pass::Pass;
 use crate::place::Place;
@@ -26,7 +26,7 @@ use shared::http::page_request::PageRequest;
 use shared::http::problem::Problem;
 use shared::http::static_files::page;
 use shared::ids::EventId;
-use shared::texts::Language;
+use shared::texts::{Language, UNDRAWN};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -146,6 +146,10 @@ fn written(
     let is_hidden = |is_shown: bool| if is_shown { "" } else { "hidden" };
     let mark = |is: bool, word: &'static str| if is { word } else { "" };
     let is_over = place.is_none() && matches!(front.phase, Phase::Closed | Phase::SoldOut);
+    let more_texts = match settings.order {
+        Order::Draw => language.json_of(&[UNDRAWN]),
+        Order::Fifo => String::new(),
+    };
     let has_dates = !dates_to_come(settings, room.now(event)).is_empty();
     let values = [
         ("event", event.as_str()),
@@ -167,6 +171,7 @@ fn written(
         ("return_to", goal.as_deref().unwrap_or("")),
         ("query", &return_to.query()),
         ("draft", mark(is_draft, "draft")),
+        ("more_texts", &more_texts),
         ("open", mark(is_open, "open")),
         ("refresh", if action == Action::Leave { "10" } else { "20" }),
     ];

@@ -129,7 +129,7 @@ impl PlainLine<'_> {
 
     fn waiting_heading(&self, place: &Place) -> String {
         match (place.number, place.ahead) {
-            (None, _) => self.language.phrase_of("later.in_line", place.waiting),
+            (None, _) => self.language.phrase_of("undrawn.in_line", place.waiting),
             (Some(_), 0) if place.phase == Phase::Prequeue => self.say("queue.first"),
             (Some(_), 0) => self.say("queue.next_up"),
             (Some(_), ahead) => self.language.phrase_of("queue.ahead", ahead),

@@ -7,7 +7,7 @@ use crate::edge::{Lifetime, STATIC};
 use crate::http::document::{Document, entity_tag, is_known, not_modified};
 use crate::http::page_request::PageRequest;
 use crate::http::problem::Problem;
-use crate::texts::{LATER, Language};
+use crate::texts::{LATER, Language, UNDRAWN};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -59,7 +59,7 @@ impl ServedFile {
 
     /// Returns the texts that scripts fetch, as `texts-en.json`.
     fn texts(language: Language) -> (Cow<'static, str>, ServedFile) {
-        let json = language.json_of(&[LATER]);
+        let json = language.json_of(&[LATER, UNDRAWN]);
         let served = ServedFile {
             kind: "application/json".to_owned(),
             tag: encode(&sha256(json.as_bytes())[..12]),

@@ -25,6 +25,8 @@ struct Catalogue {
     phrases: BTreeMap<String, Phrase>,
 }
 
+/// Group of the texts that the queue page brings where a draw is to come.
+pub const UNDRAWN: &str = "undrawn";
 /// Group of the texts that pages do not bring: scripts fetch them where they are needed.
 pub const LATER: &str = "later";
 
