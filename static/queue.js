@@ -70,6 +70,7 @@ const show = (/** @type {string} */ id, /** @type {boolean} */ is) => {
 /** Writes dates. Loaded where one is shown, which is before the sale. @type {typeof import("./dates.js") | undefined} */
 let dates;
 async function loadDates() {
+  if (!phrase("date.whole")) await loadRare();
   dates ??= await import("./dates.js").catch(() => undefined);
 }
 if (["prequeue", "scheduled"].includes(document.body.dataset.phase || "")) loadDates();

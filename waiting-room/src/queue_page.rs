@@ -26,7 +26,7 @@ use shared::http::page_request::PageRequest;
 use shared::http::problem::Problem;
 use shared::http::static_files::page;
 use shared::ids::EventId;
-use shared::texts::{Language, UNDRAWN};
+use shared::texts::{DATE, Language, UNDRAWN};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -146,10 +146,7 @@ fn written(
     let is_hidden = |is_shown: bool| if is_shown { "" } else { "hidden" };
     let mark = |is: bool, word: &'static str| if is { word } else { "" };
     let is_over = place.is_none() && matches!(front.phase, Phase::Closed | Phase::SoldOut);
-    let more_texts = match settings.order {
-        Order::Draw => language.json_of(&[UNDRAWN]),
-        Order::Fifo => String::new(),
-    };
+    let more_texts = more_texts(front, language);
     let has_dates = !dates_to_come(settings, room.now(event)).is_empty();
     let values = [
         ("event", event.as_str()),
@@ -189,6 +186,20 @@ fn go_key(is_draft: bool) -> &'static str {
         "page.queue.see_seats"
     } else {
         "page.queue.go"
+    }
+}
+
+/// Returns the texts that only some lines need, as JSON; empty if there are none.
+fn more_texts(front: &LineView, language: Language) -> String {
+    let is_before = matches!(front.phase, Phase::Scheduled | Phase::Prequeue);
+    let is_drawn = front.settings.order == Order::Draw;
+    let groups = [(is_before, DATE), (is_drawn, UNDRAWN)].into_iter();
+    let groups: Vec<&str> = groups
+        .filter_map(|(is, group)| is.then_some(group))
+        .collect();
+    match groups.is_empty() {
+        true => String::new(),
+        false => language.json_of(&groups),
     }
 }
 

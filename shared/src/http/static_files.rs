@@ -7,7 +7,7 @@ use crate::edge::{Lifetime, STATIC};
 use crate::http::document::{Document, entity_tag, is_known, not_modified};
 use crate::http::page_request::PageRequest;
 use crate::http::problem::Problem;
-use crate::texts::{LATER, Language, UNDRAWN};
+use crate::texts::{DATE, LATER, Language, UNDRAWN};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -59,7 +59,7 @@ impl ServedFile {
 
     /// Returns the texts that scripts fetch, as `texts-en.json`.
     fn texts(language: Language) -> (Cow<'static, str>, ServedFile) {
-        let json = language.json_of(&[LATER, UNDRAWN]);
+        let json = language.json_of(&[DATE, LATER, UNDRAWN]);
         let served = ServedFile {
             kind: "application/json".to_owned(),
             tag: encode(&sha256(json.as_bytes())[..12]),
@@ -102,9 +102,9 @@ pub async fn serve(path: &str, headers: &HeaderMap) -> Result<Response, Problem>
     file.document.response(headers, head).await
 }
 
-/// Empties the lines of a script or a style sheet that begin with a comment, and takes the indents
-/// and the types within lines away: fans on slow networks need not load them. Line numbers stay, and so does code after a
-/// comment. Our scripts hold no text over several lines in which an indent would matter.
+/// Takes comments that begin a line, empty lines, indents and the types within lines out of a script or
+/// a style sheet: fans on slow networks need not load them. Code after a comment stays. Our scripts hold
+/// no text over several lines in which an indent or an empty line would matter.
 fn slimmed(text: &str) -> String {
     let mut is_inside = false;
     let lines = text.split_inclusive('\n').map(|line| {
@@ -121,7 +121,8 @@ fn slimmed(text: &str) -> String {
             code.trim_start_matches(' ')
         })
     });
-    lines.map(without_types).collect()
+    let lines = lines.map(without_types);
+    lines.filter(|line| !line.trim_end().is_empty()).collect()
 }
 
 /// Takes the types that only the type checker reads out of a line: comments such as
@@ -283,15 +284,15 @@ mod tests {
     #[test]
     fn scripts_lose_the_lines_of_comments_and_the_indents_and_nothing_else() {
         let script = "// @ts-check\nlet a = \"//b\"; // c\n  // d\n\n  f(a,  b);";
-        let served = "\nlet a = \"//b\"; // c\n\n\nf(a,  b);";
+        let served = "let a = \"//b\"; // c\nf(a,  b);";
         assert_eq!(slimmed(script), served);
     }
 
     #[test]
-    fn blocks_of_comments_are_emptied_and_the_code_after_them_stays() {
+    fn blocks_of_comments_go_and_the_code_after_them_stays() {
         let script = "/**\n * Adds. // a\n * @param {string} b\n */\nconst c = \"/* d\";\n  \
             /** @type {any} */ let e = f(/** @type {any} */ (c));\n/* g */\n// h /*\nlet i;\n";
-        let served = "\n\n\n\nconst c = \"/* d\";\nlet e = f((c));\n\n\nlet i;\n";
+        let served = "const c = \"/* d\";\nlet e = f((c));\nlet i;\n";
         assert_eq!(slimmed(script), served);
     }
 }

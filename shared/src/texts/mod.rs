@@ -25,7 +25,9 @@ struct Catalogue {
     phrases: BTreeMap<String, Phrase>,
 }
 
-/// Group of the texts that the queue page brings where a draw is to come.
+/// Group of the texts for dates, which the queue page brings before the sale only.
+pub const DATE: &str = "date";
+/// Group of the texts that the queue page brings where the order is drawn.
 pub const UNDRAWN: &str = "undrawn";
 /// Group of the texts that pages do not bring: scripts fetch them where they are needed.
 pub const LATER: &str = "later";
