@@ -254,7 +254,7 @@ impl Loyalty {
                     .to_owned(),
             )),
             None => Err(Trouble::away(
-                "FAIRLINE_CHECKOUT_URL is no checkout: it knows no organisers".to_owned(),
+                "FAIRLINE_CHECKOUT is no checkout: it knows no organisers".to_owned(),
             )),
         }
     }

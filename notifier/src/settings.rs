@@ -53,8 +53,8 @@ pub struct NotifierArgs {
     )]
     pub waiting_room: Option<String>,
     /// Base URL of the checkout, which is asked for the buyer of an order
-    #[arg(long, env = "FAIRLINE_CHECKOUT_URL", global = true)]
-    pub checkout_url: Option<String>,
+    #[arg(long, env = "FAIRLINE_CHECKOUT", hide_env_values = true, global = true)]
+    pub checkout: Option<String>,
     /// Organiser key of an operator at the checkout
     #[arg(
         long,
@@ -167,7 +167,7 @@ impl NotifierArgs {
         let events = mistakes.take("FAIRLINE_EVENTS", Address::parse(events))?;
         let mut warnings: Vec<String> = events.warning().into_iter().collect();
         let links = [
-            ("FAIRLINE_CHECKOUT_URL", &self.checkout_url),
+            ("FAIRLINE_CHECKOUT", &self.checkout),
             ("FAIRLINE_LOYALTY_URL", &self.loyalty_url),
             ("FAIRLINE_SEARCH_URL", &self.search_url),
         ];
@@ -207,7 +207,7 @@ impl NotifierArgs {
             url,
             token,
             points,
-            checkout_url: web_url("FAIRLINE_CHECKOUT_URL", &self.checkout_url, mistakes),
+            checkout_url: web_url("FAIRLINE_CHECKOUT", &self.checkout, mistakes),
             checkout_key: key.unwrap_or_default(),
         })
     }

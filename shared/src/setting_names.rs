@@ -2,9 +2,9 @@
 
 /// Beginning of the names of all variables.
 const PREFIX: &str = "FAIRLINE_";
-/// Settings of the programs, without the prefix: one environment may serve both services. A test
+/// Settings of the programs, without the prefix: one environment may serve all of them. A test
 /// compares them with the programs.
-pub const PLAIN: [&str; 38] = [
+pub const PLAIN: [&str; 42] = [
     "ALLOWED_ORIGINS",
     "CONNECTIONS",
     "CONNECTIONS_PER_ADDRESS",
@@ -22,6 +22,8 @@ pub const PLAIN: [&str; 38] = [
     "LISTEN",
     "LOG",
     "LOG_FORMAT",
+    "LOYALTY_POINTS",
+    "LOYALTY_URL",
     "MAIL_FROM",
     "OPS_LISTEN",
     "PATH_PREFIX",
@@ -33,6 +35,8 @@ pub const PLAIN: [&str; 38] = [
     "RAZORPAY_URL",
     "REJOINS_PER_HOUR",
     "REQUESTS_PER_SECOND",
+    "SEARCH_INDEX",
+    "SEARCH_URL",
     "SEAT_HOLDERS_PER_ADDRESS",
     "SIGNING_ALGORITHM",
     "STRIPE_SCRIPT_URL",
@@ -45,11 +49,13 @@ pub const PLAIN: [&str; 38] = [
     "WEBHOOK_NETWORKS",
 ];
 /// Settings that are secret, and may stand in files: `…_FILE`.
-pub const SECRET: [&str; 23] = [
+pub const SECRET: [&str; 26] = [
     "CHECKOUT",
+    "CHECKOUT_KEY",
     "EVENTS",
     "INVENTORY",
     "LINE",
+    "LOYALTY_TOKEN",
     "ORGANISER_KEY",
     "ORGANISER_KEYS",
     "OTLP_ENDPOINT",
@@ -61,6 +67,7 @@ pub const SECRET: [&str; 23] = [
     "RAZORPAY_KEY_ID",
     "RAZORPAY_KEY_SECRET",
     "RAZORPAY_WEBHOOK_SECRETS",
+    "SEARCH_AUTHORIZATION",
     "SERVICE_KEY",
     "SIGNING_KEY",
     "SMTP",

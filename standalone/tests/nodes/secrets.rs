@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use testkit::free_port;
 
 const PROGRAMS: [&str; 3] = ["fairline", "waiting-room", "checkout"];
+const WITH_NOTIFIER: [&str; 4] = ["fairline", "waiting-room", "checkout", "notifier"];
 const HERE: (&str, &str) = ("FAIRLINE_WAITING_ROOM", "http://127.0.0.1:1");
 
 fn program(name: &str, data: &Path) -> Command {
@@ -66,7 +67,7 @@ fn no_program_shows_a_secret_in_its_help_or_in_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let marker = "open-sesame";
     let mut read = BTreeSet::new();
-    for name in PROGRAMS {
+    for name in WITH_NOTIFIER {
         let with_secrets = |values: &dyn Fn(&str) -> String| {
             let mut command = program(name, &folder.path().join("data"));
             for secret in SECRET.map(|name| format!("FAIRLINE_{name}")) {
@@ -90,7 +91,10 @@ fn no_program_shows_a_secret_in_its_help_or_in_an_error() {
         for arguments in [
             &["--help"][..],
             &["-h"],
-            &["backup", "--help"],
+            match name {
+                "notifier" => &["replay", "--help"],
+                _ => &["backup", "--help"],
+            },
             &["--bogus"],
         ] {
             let (said, _) = ended(with_secrets(&right).args(arguments).spawn().unwrap());

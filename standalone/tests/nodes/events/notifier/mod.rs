@@ -24,7 +24,7 @@ fn start(folder: &Path, sale: &Node, events: &str, more: &[(&str, String)]) -> N
         ("FAIRLINE_EVENTS", events.to_owned()),
         ("FAIRLINE_PUBLIC_URL", sale.url.clone()),
         ("FAIRLINE_WAITING_ROOM", sale.url.clone()),
-        ("FAIRLINE_CHECKOUT_URL", sale.url.clone()),
+        ("FAIRLINE_CHECKOUT", sale.url.clone()),
         ("FAIRLINE_CHECKOUT_KEY", KEY.to_owned()),
         ("FAIRLINE_LOYALTY_POINTS", POINTS.to_string()),
     ];
