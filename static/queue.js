@@ -22,11 +22,13 @@ const triple = (of) => [phrase(`later.${of}.heading`), phrase(`later.${of}.text`
 
 /** @type {Promise<void> | undefined} */
 let rare;
-/** Loads the texts of what most fans never see. */
-const loadRare = () =>
-  (rare ??= loadTexts().catch(() => {
+/** Loads the texts of what most fans never see. Nothing waits for them for long. */
+const loadRare = () => {
+  rare ??= loadTexts().catch(() => {
     rare = undefined;
-  }));
+  });
+  return Promise.race([rare, new Promise((later) => setTimeout(later, 2000))]);
+};
 
 /** Returns whether a place is told in those texts. @param {any} p */
 const isRare = (p) =>
@@ -142,6 +144,7 @@ async function render(next) {
   const mine = ++renders;
   if (isRare(next)) await loadRare();
   if (mine !== renders) return;
+  if (isRare(next) && !phrase("later.moment")) setTimeout(() => mine === renders && render(next), 3000);
   const was = place?.state,
     card = $("place");
   // The turn comes without a jump of what is below.
@@ -159,7 +162,7 @@ async function render(next) {
   if (!turn) $("eta").textContent = eta;
   show("reason", Boolean(reason));
   $("reason").textContent = reason;
-  $("heading").textContent = heading;
+  $("heading").textContent = heading || "…";
   $("text").textContent = text;
   $("next").textContent = then;
   card.classList.toggle("turn", turn);
@@ -383,11 +386,9 @@ async function join() {
       countDown();
       if (at) tryAgain(Math.min(60000, Math.max(1000, Date.parse(at) - now() + Math.random() * 1500)));
     } else if (p.kind === "line-closed") {
-      const { cancelled, message } = await call("GET", `/api/v1/events/${event}`).catch(() => ({}));
-      const told = cancelled ? "cancelled" : p.body.phase === "sold_out" ? "sold_out" : "closed";
-      [$("heading").textContent, $("text").textContent] = triple(told);
-      if (message) $("message").textContent = message;
-      show("message", Boolean($("message").textContent));
+      // The server's page says more, such as that the show was cancelled.
+      if (document.body.dataset.phase !== p.body.phase)
+        [$("heading").textContent, $("text").textContent] = triple(p.body.phase);
       show("then", false);
     } else {
       if (p.status === 401) isByPass = false;
@@ -412,7 +413,7 @@ $("join").addEventListener("submit", (/** @type {Event} */ submit) => {
 $("leave").addEventListener("submit", async (/** @type {Event} */ submit) => {
   submit.preventDefault();
   await loadRare();
-  if (!confirm(phrase("later.leave"))) return;
+  if (!confirm(phrase("later.leave") || $("leave").innerText)) return;
   await call("DELETE", `${base}/me`, { bearer: isByPass ? pass : null }).catch(() => {});
   ask();
 });

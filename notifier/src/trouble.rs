@@ -109,7 +109,14 @@ impl Service {
             answer.ok_or_else(|| Trouble::away(format!("the {} does not answer", self.name)));
         let answer = answer?;
         if answer.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
+            // A proxy, or another address, knows nothing of what there is.
+            return match is_problem(answer.headers()) {
+                true => Ok(None),
+                false => Err(Trouble::away(format!(
+                    "the {} answered 404, and not in its own words",
+                    self.name
+                ))),
+            };
         }
         match self.trouble(&answer.status(), answer.headers(), answer.body()) {
             Some(trouble) => Err(trouble),
@@ -150,6 +157,13 @@ impl Service {
             _ => Some(Trouble::Final(why)),
         }
     }
+}
+
+/// Returns whether an answer is a problem of Fairline's own.
+fn is_problem(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/problem+json"))
 }
 
 /// Returns the wait of the header `Retry-After`, which has seconds or a date.

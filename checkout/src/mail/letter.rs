@@ -88,7 +88,12 @@ impl Letter {
                     for hint in &ticket.hints {
                         let _ = writeln!(text, "{}", one_line(hint));
                     }
-                    let _ = writeln!(text, "Ticket code: {}", one_line(&ticket.short_code));
+                    let code = one_line(&ticket.short_code);
+                    let _ = writeln!(
+                        text,
+                        "{}",
+                        self.language.phrase("mail.code", &[("code", &code)])
+                    );
                 }
             }
         }
@@ -138,7 +143,7 @@ impl Letter {
                 }
                 LetterBlock::Ticket(ticket) => {
                     tickets += 1;
-                    write_ticket(&mut html, ticket, tickets);
+                    write_ticket(&mut html, ticket, tickets, self.language);
                 }
             }
         }
@@ -160,8 +165,10 @@ fn table(html: &mut String, rows: &[(String, String)], align: &str) {
     html.push_str("</table>\n");
 }
 
-fn write_ticket(html: &mut String, ticket: &TicketBlock, number: usize) {
+fn write_ticket(html: &mut String, ticket: &TicketBlock, number: usize, language: Language) {
     let (label, code) = (shown(&ticket.label), shown(&ticket.short_code));
+    let picture = language.phrase("mail.qr", &[("code", &ticket.short_code)]);
+    let picture = shown(&picture);
     let _ = write!(
         html,
         "<div style=\"border:1px solid #767676;border-radius:6px;padding:12px 16px;margin:0 0 16px\"><strong>{label}</strong>"
@@ -171,7 +178,7 @@ fn write_ticket(html: &mut String, ticket: &TicketBlock, number: usize) {
     }
     let _ = writeln!(
         html,
-        "<br><img src=\"cid:qr{number}\" width=\"240\" height=\"240\" alt=\"QR code of the ticket with the code {code}\" \
+        "<br><img src=\"cid:qr{number}\" width=\"240\" height=\"240\" alt=\"{picture}\" \
          style=\"display:block;background:#ffffff\"><span style=\"font-family:monospace\">{code}</span></div>"
     );
 }

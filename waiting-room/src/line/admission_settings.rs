@@ -49,8 +49,7 @@ impl Admission {
         self.extension_seconds.min(self.session_seconds)
     }
 
-    /// Returns these settings with a patch applied. A session that gets shorter than its extension
-    /// shortens that as well, unless the patch sets it.
+    /// Returns these settings with a patch applied.
     pub(super) fn with(&self, patch: &AdmissionPatch) -> Admission {
         let mut next = *self;
         set(&mut next.rate_per_minute, &patch.rate_per_minute);
@@ -58,10 +57,7 @@ impl Admission {
         set(&mut next.max_active, &patch.max_active);
         set(&mut next.claim_seconds, &patch.claim_seconds);
         set(&mut next.session_seconds, &patch.session_seconds);
-        next.extension_seconds = match patch.extension_seconds {
-            Some(seconds) => seconds,
-            None => next.extension(),
-        };
+        set(&mut next.extension_seconds, &patch.extension_seconds);
         set(&mut next.away_seconds, &patch.away_seconds);
         next
     }
@@ -87,14 +83,7 @@ impl Admission {
             };
             (format!("admission.{field}"), rule)
         });
-        let longer = (self.extension_seconds > self.session_seconds).then(|| {
-            let most = self.session_seconds;
-            let rule = format!(
-                "at most {most}: a session is extended by no more than its session_seconds"
-            );
-            ("admission.extension_seconds".to_owned(), rule)
-        });
-        told.chain(longer).collect()
+        told.collect()
     }
 }
 
@@ -139,40 +128,5 @@ impl AdmissionPatch {
 pub(super) fn set<T: Clone>(field: &mut T, value: &Option<T>) {
     if let Some(value) = value {
         *field = value.clone();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn patched(from: Admission, session: Option<u32>, extension: Option<u32>) -> Admission {
-        from.with(&AdmissionPatch {
-            session_seconds: session,
-            extension_seconds: extension,
-            ..AdmissionPatch::default()
-        })
-    }
-
-    #[test]
-    fn an_extension_that_is_longer_than_the_session_is_refused_and_shortened_with_it() {
-        let usual = Admission::default();
-        let longer = patched(usual, None, Some(601));
-        let rule = "at most 600: a session is extended by no more than its session_seconds";
-        let told = ("admission.extension_seconds".to_owned(), rule.to_owned());
-        assert_eq!(longer.mistakes(), [told]);
-        assert_eq!(patched(usual, Some(120), Some(300)).mistakes().len(), 1);
-        let shorter = patched(usual, Some(120), None);
-        assert_eq!(
-            (shorter.extension_seconds, shorter.mistakes()),
-            (120, vec![])
-        );
-        assert_eq!(patched(usual, Some(700), None).extension_seconds, 300);
-        // As an earlier version took it: any change brings it in order.
-        let before = Admission {
-            extension_seconds: 900,
-            ..usual
-        };
-        assert_eq!(patched(before, None, None).mistakes(), []);
     }
 }

@@ -239,11 +239,12 @@ impl EventSettings {
         } else if let Some(cancelled) = &patch.cancelled {
             let at = cancelled.at;
             next.closes_at = Some(next.closes_at.map_or(at, |end| end.min(at)));
-            let language = next.details.as_ref().and_then(EventDetails::language);
-            next.message = Some(cancelled.for_people(language.unwrap_or_default()));
+            next.message = Some(cancelled.for_people());
             next.cancelled = Some(cancelled.clone());
         }
-        next.admission = next.admission.with(&patch.admission.unwrap_or_default());
+        if let Some(admission) = &patch.admission {
+            next.admission = next.admission.with(admission);
+        }
         next
     }
 

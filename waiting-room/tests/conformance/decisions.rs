@@ -248,3 +248,20 @@ async fn a_line_in_which_nothing_is_decided_writes_no_log() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_log_that_a_node_without_logs_left_behind_holds_nothing_up() {
+    let bench = Bench::new("redis", Store::Redis(testkit::Redis::start()));
+    let Store::Redis(server) = &bench.store else {
+        panic!("{}", bench.name);
+    };
+    let event = three_inside(&bench).await;
+    let decisions = format!("fairline:{{{event}}}:decisions");
+    assert_eq!(server.ask(&["XLEN", &decisions]).as_deref(), Some("1"));
+    bench.line.remove(&event).await.unwrap();
+    let stale = ["XADD", &decisions, "500-0", "life", "old"];
+    assert!(server.ask(&stale).is_some());
+    let event = three_inside(&bench).await;
+    let (admitted, _) = read(&*bench.line, &event, &LogPlace::default()).await;
+    assert_eq!(words(&admitted).len(), 3);
+}

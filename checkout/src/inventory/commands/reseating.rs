@@ -90,7 +90,7 @@ impl UnitOfWork<'_> {
         let currency = order.total.currency;
         let money = |amount| Money { amount, currency };
         let difference: i64 = tickets.iter().map(|moved| moved.difference.amount).sum();
-        let left = payment.captured() - payment.refunded - self.event_state.kept(&order.lines);
+        let left = payment.left() - self.event_state.kept(&order.lines);
         let reseated = Reseated {
             tickets,
             difference: money(difference),

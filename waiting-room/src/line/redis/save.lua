@@ -9,6 +9,8 @@ local decided = {}
 
 -- Adds an entry to the log: its kind with its value, and further fields and values in turn.
 local function append(...)
+  -- A node without logs may have removed a line of this id, and left its log.
+  if m.decided == 0 then call('UNLINK', keys.decisions) end
   m.decided = m.decided + 1
   local id = m.decided .. '-0'
   call('XADD', keys.decisions, 'MAXLEN', '~', DECISIONS_KEPT, id, 'life', m.life, 'at', clock, ...)

@@ -194,7 +194,7 @@ impl Hall {
             "categories": CATEGORIES.map(|name| json!({"name": name, "color": "#0a0"}))});
         if self.has_own_prices {
             plan["categories"][0]["price"] = json!(1200);
-            plan["categories"][1]["price"] = json!(900.0);
+            plan["categories"][1]["price"] = json!(900);
             plan["categories"][2]["not_for_sale"] = json!(true);
         } else if self.wrapper < 3 {
             plan["prices"] = json!({CATEGORIES[0]: 1200, CATEGORIES[1]: 900, CATEGORIES[2]: null});

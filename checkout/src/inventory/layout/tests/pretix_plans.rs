@@ -54,7 +54,7 @@ fn a_plan_without_prices_is_refused_in_words_and_takes_them_beside_it() {
     let wrong = format!(r#"{{"plan": {plan}, "prices": {{"A": 12.5, "C": 1}}, "price": 1}}"#);
     let reasons = super::reasons(&wrong).join("\n");
     assert!(
-        reasons.contains("the price of 'A' is no whole number"),
+        reasons.contains("the price of 'A' is 12.5: prices are whole minor units"),
         "{reasons}"
     );
     assert!(
