@@ -239,7 +239,8 @@ impl EventSettings {
         } else if let Some(cancelled) = &patch.cancelled {
             let at = cancelled.at;
             next.closes_at = Some(next.closes_at.map_or(at, |end| end.min(at)));
-            next.message = Some(cancelled.for_people());
+            let language = next.details.as_ref().and_then(EventDetails::language);
+            next.message = Some(cancelled.for_people(language.unwrap_or_default()));
             next.cancelled = Some(cancelled.clone());
         }
         if let Some(admission) = &patch.admission {
