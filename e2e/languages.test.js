@@ -38,7 +38,7 @@ test("a fan of a German event buys in German on a small phone, from the line to 
   await server.event("abend", { details, paused: true });
   const fan = await person(browser, { locale: "en-US", ...small });
   await fan.goto(`${server.url}/e/abend`);
-  await fan.getByRole("heading", { name: "Sie sind als Nächstes dran" }).waitFor();
+  await fan.getByRole("heading", { name: "Sie sind als Nächstes an der Reihe" }).waitFor();
   await fan.getByText(start).waitFor();
   await fan.getByText("Einlass: 19:00 Uhr").waitFor();
   await fan.getByText("Die Warteschlange ist gerade angehalten. Niemand kann Sie überholen.").waitFor();
@@ -84,10 +84,10 @@ test("a fan's choice of a language is kept for the visit, and wins over the even
   await fan.goto(`${server.url}/e/choice?return_to=%2Fe%2Fchoice%2Fseats`);
   await fan.getByRole("heading", { name: "You are next" }).waitFor();
   await fan.getByRole("link", { name: "Deutsch" }).click();
-  await fan.getByRole("heading", { name: "Sie sind als Nächstes dran" }).waitFor();
+  await fan.getByRole("heading", { name: "Sie sind als Nächstes an der Reihe" }).waitFor();
   assert.match(fan.url(), /return_to=%2Fe%2Fchoice%2Fseats&lang=de$/);
   await fan.goto(`${server.url}/e/choice`);
-  await fan.getByRole("heading", { name: "Sie sind als Nächstes dran" }).waitFor();
+  await fan.getByRole("heading", { name: "Sie sind als Nächstes an der Reihe" }).waitFor();
   await fan.goto(`${server.url}/`);
   await fan.getByRole("heading", { name: "Kommende Veranstaltungen" }).waitFor();
   await fan.getByRole("link", { name: "English" }).click();
@@ -119,7 +119,7 @@ test("without JavaScript a fan waits and leaves in German", async () => {
   await fan.getByRole("link", { name: "Deutsch" }).click();
   await fan.getByText(start).waitFor();
   await fan.getByRole("button", { name: "Jetzt anstellen" }).click();
-  await fan.getByRole("heading", { name: "Sie sind als Nächstes dran" }).waitFor();
+  await fan.getByRole("heading", { name: "Sie sind als Nächstes an der Reihe" }).waitFor();
   await fan.getByText("Ihre Nummer ist 1. Die Warteschlange ist gerade angehalten.").waitFor();
   await fan.getByRole("button", { name: "Warteschlange verlassen" }).click();
   await fan.getByRole("heading", { name: "Sie haben die Warteschlange verlassen" }).waitFor();
