@@ -120,7 +120,7 @@ function words(p) {
     ];
   if (p.number === null)
     return [phrase("undrawn.drawing.heading"), phrase("undrawn.drawing.text"), phrase("undrawn.drawing.next")];
-  if (isBefore) return [heading, phrase("queue.before.text", { opening: sale }), phrase("queue.before.next")];
+  if (isBefore) return [heading, phrase("date.before.text", { opening: sale }), phrase("date.before.next")];
   if (p.phase === "paused") return [heading, phrase("queue.paused.text"), phrase("queue.paused.next")];
   if (p.phase === "sold_out") return triple("all_taken");
   if (p.phase === "closed") return triple("ended");
