@@ -137,3 +137,30 @@ test("a line that is over promises no place", async () => {
     await fan.context().close();
   }
 });
+
+test("texts that do not come hold up neither a join nor a place", async () => {
+  await server.event("slow-texts", { admission: { rate_per_minute: 1, batch_seconds: 60, max_active: 1 } });
+  for (let fan = 0; fan < 2; fan++) assert.equal((await join("slow-texts")).status, 201);
+  const fan = await person(browser, { viewport: { width: 360, height: 740 } });
+  // They are asked for, and never answered.
+  let asked = 0;
+  await fan.route("**/static/texts-*.json", () => void asked++);
+  await fan.route(
+    "**/api/v1/events/slow-texts/line",
+    (route) =>
+      route.fulfill({
+        status: 429,
+        contentType: "application/problem+json",
+        body: JSON.stringify({ type: "/problems/too-many-requests", title: "Too many requests", status: 429 }),
+      }),
+    { times: 1 },
+  );
+  await fan.goto(`${server.url}/e/slow-texts`);
+  await fan.getByRole("heading", { name: /ahead of you$|You are next/ }).waitFor();
+  assert.ok(asked > 0, "the texts were not asked for");
+  const dialog = fan.waitForEvent("dialog");
+  fan.once("dialog", (shown) => shown.dismiss());
+  await fan.getByRole("button", { name: "Leave the line" }).click();
+  assert.match((await dialog).message(), /^Leave the line/);
+  await fan.getByRole("heading", { name: /ahead of you$|You are next/ }).waitFor();
+});

@@ -62,7 +62,7 @@ pub enum EventAnswer {
 /// Answer to the question about the log of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogAnswer {
-    /// What follows.
+    /// The entries after the place.
     Page(LogPage),
     /// There is no such event, or none any more.
     Unknown,

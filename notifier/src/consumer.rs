@@ -66,7 +66,7 @@ pub struct Consumer {
     pub source: Box<dyn Source>,
     /// The notifier's file.
     pub store: Store,
-    /// Where its troubles are told.
+    /// Its part of the health report.
     pub health: Arc<Health>,
     /// Pauses between attempts.
     pub pace: Pace,
@@ -132,7 +132,7 @@ impl Consumer {
         if !batch.is_empty() {
             let events = batch.into_iter().map(Event::of).collect();
             let settled = self.settle(events).await;
-            // What was settled is marked also where the file failed in the middle.
+            // Settled messages are marked also if the file failed in the middle.
             let (count, failed) = match settled {
                 Ok(count) => (count, None),
                 Err((count, why)) => (count, Some(of_file(why))),

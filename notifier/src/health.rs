@@ -12,7 +12,7 @@ pub struct Health(Mutex<BTreeMap<&'static str, ConsumerHealth>>);
 /// Health of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerHealth {
-    /// Whether the broker gives it events.
+    /// True while the broker gives it events.
     pub is_connected: bool,
     /// Why events wait, in a sentence for the operator.
     pub trouble: Option<String>,

@@ -134,7 +134,7 @@ impl Loyalty {
         let request = request.header(header::CONTENT_TYPE, "application/json");
         let request = request.header("idempotency-key", &event.id);
         let answer = self.programme.send(request, Some(body.to_string())).await;
-        // What the programme says of the buyer stands in no log.
+        // The buyer's address stands in no log.
         let answer = answer.map_err(|trouble| trouble.without(&email))?;
         // A page of a proxy on the way is no answer of the programme.
         let is_sense = answer.trim_ascii().is_empty()

@@ -106,7 +106,7 @@ impl Search {
             .map_err(|error| Trouble::Final(format!("the payload cannot be read: {error}")))?;
         let id = EventId::parse(&data.event).map_err(Trouble::Final)?;
         let path = format!("/api/v1/events/{id}");
-        // A draft is shown to nobody, and so has no document.
+        // Fans do not see a draft, so it has no document.
         let shown = match event.event_type == "event.removed" {
             true => None,
             false => self.waiting_room.ask::<Value>(&path).await?,

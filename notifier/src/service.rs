@@ -68,7 +68,7 @@ pub async fn run(settings: &NotifierSettings) -> Result<(), String> {
     let broker = settings.events.broker_name();
     tracing::info!(broker, "consuming events");
     stop.cancelled().await;
-    // What does not end in time comes again, and is known by its id.
+    // An event that does not end in time comes again, and is known by its id.
     let drained = timeout(DRAIN, async {
         while consumers.join_next().await.is_some() {}
     });

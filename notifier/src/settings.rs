@@ -103,7 +103,7 @@ pub struct NotifierSettings {
     pub log_format: LogFormat,
     /// Filter of log lines.
     pub log: String,
-    /// What is not fit for a sale, for the log.
+    /// Warnings for the log about settings that are not fit for a sale.
     pub warnings: Vec<String>,
     /// The message broker.
     pub events: Arc<Address>,

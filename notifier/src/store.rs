@@ -59,7 +59,7 @@ pub struct DeadLetter {
     pub reason: String,
     /// When that was.
     pub failed_at: Time,
-    /// Whether it is to be tried again.
+    /// True if it is to be tried again.
     pub is_retried: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct DeadLetter {
 pub struct OrderPoints {
     /// `ord_…`
     pub order: String,
-    /// What it cost, in minor units.
+    /// Its total, in minor units.
     pub total: i64,
     /// The currency.
     pub currency: String,

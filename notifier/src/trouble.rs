@@ -23,7 +23,7 @@ pub enum Trouble {
         why: String,
         /// Time for which the service wants to be left alone.
         after: Option<Duration>,
-        /// Whether the service works and refuses this event, as far as that is known.
+        /// True if the service works and refuses this event, as far as that is known.
         is_of_event: bool,
     },
     /// It never will: the event becomes a dead letter with this reason.
@@ -40,7 +40,7 @@ impl Trouble {
         }
     }
 
-    /// Returns the same without a word that nobody is to read.
+    /// Returns the same with a confidential word blanked out.
     pub fn without(mut self, word: &str) -> Trouble {
         let (Trouble::Temporary { why, .. } | Trouble::Final(why)) = &mut self;
         *why = why.replace(word, "…");
@@ -86,7 +86,7 @@ impl Service {
     /// Sends a request. Returns the body of an answer that says yes.
     ///
     /// # Errors
-    /// What other answers, or none, mean for the event.
+    /// The trouble that any other answer, or none, means for the event.
     pub async fn send(&self, request: Builder, body: Option<String>) -> Result<Vec<u8>, Trouble> {
         let answer = self.remote.send_for_response(request, body).await;
         let answer =
@@ -142,7 +142,7 @@ impl Service {
         let after = asked_for(headers, Clock::system().now());
         match code {
             200..=299 => None,
-            // Until somebody mends the key.
+            // Tried again until the key is mended.
             401 => Some(Trouble::away(format!("the {name} refuses the key (401)"))),
             429 | 502..=504 => Some(Trouble::Temporary {
                 why,
@@ -189,6 +189,9 @@ pub(crate) fn excerpt(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
+    use serde_json::Value;
+    use tokio::net::TcpListener;
 
     const NOW: Time = Time(1_800_000_000_000);
 
@@ -204,6 +207,26 @@ mod tests {
         assert_eq!(asked("Fri, 15 Jan 2021 08:01:00 GMT"), Some(0));
         assert_eq!(asked("4000000"), Some(3600));
         assert_eq!(asked("soon"), None);
+    }
+
+    /// Asks a service that answers everything with 404 and this type of body.
+    async fn asked_in_vain(kind: &'static str) -> Result<Option<Value>, Trouble> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let answer = (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, kind)], "{}");
+        let router = Router::new().fallback(move || std::future::ready(answer));
+        let serving = tokio::spawn(axum::serve(listener, router).into_future());
+        let answered = Service::new("test", &base, None).ask("/x").await;
+        serving.abort();
+        answered
+    }
+
+    #[tokio::test]
+    async fn a_404_says_that_there_is_nothing_only_in_the_words_of_the_service() {
+        let problem = asked_in_vain("application/problem+json").await;
+        assert_eq!(problem, Ok(None));
+        let why = "the test answered 404, and not in its own words".to_owned();
+        assert_eq!(asked_in_vain("text/html").await, Err(Trouble::away(why)));
     }
 
     #[test]

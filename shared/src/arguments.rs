@@ -25,7 +25,7 @@ pub struct Parsed<C> {
     pub notes: Notes,
 }
 
-/// What was noticed while the settings were read.
+/// Findings from reading the settings.
 #[derive(Debug, Default)]
 pub struct Notes {
     /// Warnings for the log.

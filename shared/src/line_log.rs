@@ -12,7 +12,7 @@ pub const ENTRY_DECISIONS_MAX: usize = 50;
 /// Number of entries that a line keeps at least.
 pub const LOG_ENTRIES_KEPT: u64 = 10_000;
 
-/// How far a reader has come in the log of a line.
+/// A reader's place in the log of a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogPlace {
     /// Lives of the line in which it read; empty if it has read nothing.
@@ -31,7 +31,7 @@ pub struct LogPage {
     pub after: u64,
     /// The entries, at most 20.
     pub entries: Vec<LogEntry>,
-    /// Whether the line is closed and no visitor is inside, so that next to nothing will follow.
+    /// True if the line is closed and no visitor is inside, so that next to nothing will follow.
     pub is_over: bool,
 }
 
@@ -92,7 +92,7 @@ pub enum LineDecision {
         visitor: VisitorId,
         /// Their number.
         number: u64,
-        /// How it ended.
+        /// The kind of its end.
         how: AdmissionEnd,
     },
     /// The draw was held.
@@ -108,7 +108,7 @@ pub enum LineDecision {
     },
 }
 
-/// How an admission ended.
+/// The kind of an admission's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdmissionEnd {

@@ -65,7 +65,7 @@ pub(crate) struct Place {
     /// Whether everyone passes the gate at the moment; absent if not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub passthrough: bool,
-    /// Whether the show was cancelled; absent if not. The message says why.
+    /// True if the show was cancelled, absent if not. The message says why.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancelled: bool,
     /// URL of the checkout, while admitted or shopping, or while everyone passes the gate.

@@ -1,4 +1,4 @@
--- How far the log of the event's line was written to the outbox: the life of the line, and the last entry. A row's place is moved with
+-- Place up to which the log of the event's line is in the outbox: the life of the line, and the last entry. A row's place is moved with
 -- the events that are written, so that an entry is written once.
 alter table fairline.event add column log_life text not null default '', add column log_entry bigint not null default 0;
 

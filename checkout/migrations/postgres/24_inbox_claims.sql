@@ -1,2 +1,2 @@
--- What a parked webhook says of its payment that the provider cannot be asked again, as JSON.
+-- Facts of a parked webhook that the provider cannot be asked for again, as JSON.
 alter table fairline.inbox add column claim text;

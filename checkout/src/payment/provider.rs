@@ -64,11 +64,11 @@ pub(crate) struct Notice {
     pub(crate) reference: String,
     /// State of the payment, if the webhook may be believed without asking.
     pub(crate) told: Option<Told>,
-    /// What it says beyond that state.
+    /// Further facts that it tells.
     pub(crate) claim: Claim,
 }
 
-/// What a webhook says of its payment that the provider may not say again when it is asked. It is
+/// Facts of a webhook about its payment that the provider may not repeat when it is asked. It is
 /// kept while the webhook is parked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claim {

@@ -1,4 +1,4 @@
-//! What the line decided, written to the outbox with the place in its log.
+//! The line's decisions, written to the outbox with the place in its log.
 
 use crate::bench::*;
 use checkout::inventory::Refused;

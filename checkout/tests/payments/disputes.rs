@@ -72,7 +72,7 @@ async fn a_dispute_that_is_won_needs_no_look_and_one_that_is_lost_is_money_that_
         let begun = stage.provider.take_events();
         stage.provider.end_dispute(&paid, "won");
         stage.deliver().await;
-        // What was told before the end comes after it.
+        // A webhook sent before the end arrives after it.
         for event in &begun {
             assert_eq!(stage.webhook(event).await, StatusCode::NO_CONTENT);
         }

@@ -34,7 +34,7 @@ pub struct KafkaSource {
     store: Store,
     partitions: Vec<Partition>,
     opened_at: Instant,
-    /// Whether the last batch had messages: the next is waited for but shortly.
+    /// True if the last batch had messages: the wait for the next one is short then.
     is_busy: bool,
     /// Position behind each message of the batch.
     batch: Vec<Position>,

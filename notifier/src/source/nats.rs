@@ -109,7 +109,7 @@ impl Source for NatsSource {
         let deadline = Deadline::within(ANSWER, "NATS");
         let kept = self.batch.iter();
         let kept = kept.map(|message| message.ack_with(AckKind::Progress));
-        // Where this fails messages come twice, which does no harm.
+        // If this fails messages come twice, which does no harm.
         let _ = deadline.wait(join_all(kept)).await;
     }
 
@@ -167,7 +167,7 @@ impl NatsSession {
             stream,
             consumer,
         };
-        // What another session was working on would come after newer messages, and out of order.
+        // Messages that another session was working on would come after newer ones, and out of order.
         let info = session.consumer.info().await.map_err(away)?;
         if info.num_ack_pending > 0 {
             let start_sequence = info.ack_floor.stream_sequence + 1;

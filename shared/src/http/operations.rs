@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// What the operations listener of a service reports on.
+/// Subject of the reports of an operations listener.
 pub struct Operations {
     /// The metrics.
     pub metrics: Arc<Registry>,
@@ -22,9 +22,9 @@ pub struct Operations {
 
 /// Answer of `/readyz`.
 pub struct Readiness {
-    /// Whether the process does its work.
+    /// True if the process does its work.
     pub is_ready: bool,
-    /// What is wrong, in a sentence for the operator, also where the process works on.
+    /// The fault, in a sentence for the operator, also while the process works on.
     pub trouble: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What the line decides arrives in the outbox, from an embedded line and from one on Redis.
+//! Decisions of the line arrive in the outbox, from an embedded line and from one on Redis.
 
 use crate::stage::{KEY, SERVICE_KEY, Stage, word};
 use checkout::tail::{Tail, TailArgs};

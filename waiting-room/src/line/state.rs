@@ -84,7 +84,7 @@ pub(super) struct State {
     noted_hearing: Hearing,
     /// Numbers whose places changed since the last commit; cleared by the journal.
     pub(super) changed: BTreeSet<u64>,
-    /// What was decided since the last commit, for the log.
+    /// Decisions since the last commit, for the log.
     pub(super) decided: Vec<(Time, LineDecision)>,
     /// Whether all numbers changed since the last commit, so that the journal is rewritten.
     pub(super) is_renumbered: bool,

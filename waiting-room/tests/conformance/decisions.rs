@@ -79,7 +79,7 @@ async fn each_admission_and_its_end_stand_in_the_log_once_in_order() {
         bench.line.finish(&event, VisitorId(2), 2).await.unwrap();
         bench.line.finish(&event, VisitorId(2), 2).await.unwrap();
         bench.line.leave(&event, VisitorId(3)).await.unwrap();
-        // Who waits and leaves was not admitted.
+        // A visitor who leaves while waiting was not admitted.
         bench.join(&event, 8..=9).await;
         bench.line.leave(&event, VisitorId(9)).await.unwrap();
         bench.tick_after(&event, 1).await;

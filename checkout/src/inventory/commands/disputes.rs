@@ -22,7 +22,7 @@ impl UnitOfWork<'_> {
             .iter()
             .find(|known| known.report.id == report.id);
         let is_news = known.is_none_or(|known| {
-            // What was told before the end may come after it.
+            // A webhook sent before the end may arrive after it.
             let is_late =
                 report.state == DisputeState::Open && known.report.state != DisputeState::Open;
             known.report != *report && !is_late

@@ -36,7 +36,7 @@ impl RazorpayDispute {
             amount,
             reason: self.reason_code,
             due_at: self.respond_by.map(|at| Time(at * 1000)),
-            // What is not known to end it needs a look.
+            // A state that is not known to end the dispute needs a look.
             state: match self.status.as_str() {
                 "won" => DisputeState::Won,
                 "lost" => DisputeState::Lost,

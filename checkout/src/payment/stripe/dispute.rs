@@ -48,7 +48,7 @@ impl StripeDispute {
             },
             reason: self.reason,
             due_at: self.evidence_details.due_by.map(|at| Time(at * 1000)),
-            // What is not known to end it needs a look.
+            // A state that is not known to end the dispute needs a look.
             state: match self.status.as_str() {
                 "won" => DisputeState::Won,
                 "lost" => DisputeState::Lost,

@@ -165,7 +165,7 @@ async fn what_the_programme_refuses_is_put_aside_and_tried_again_once_it_is_mend
     open(&sale).await;
     sell(&mut sale, 10).await;
     until_metric(&notifier, DEAD_LETTERS, 10.0).await;
-    // What follows them waits with them, and what does not goes on.
+    // Later events of their orders wait with them, and all others go on.
     programme.instead(None);
     let refused = orders(&sale);
     refund(&sale, &refused[0], json!({})).await;
