@@ -206,8 +206,10 @@ test("pages and server write dates in the same words, and numbers in the page's 
     ["2027-07-15T22:00:00Z", "Europe/Berlin"],
     ["2027-07-15T12:00:00Z", "UTC"],
   ];
+  // Before the sale the page has dates to write.
+  const [prequeue_opens_at, sale_opens_at] = ["2026-01-01T00:00:00Z", "2099-01-01T00:00:00Z"];
   for (const [index, [starts_at, time_zone]] of cases.entries()) {
-    await server.event(`zone-${index}`, { details: { starts_at, time_zone }, paused: true });
+    await server.event(`zone-${index}`, { details: { starts_at, time_zone }, sale_opens_at, prequeue_opens_at });
     await fan.goto(`${server.url}/e/zone-${index}`);
     const server_side = await fan.locator("header.event time").innerText();
     const page_side = await fan.evaluate(

@@ -23,6 +23,8 @@ pub(super) struct StoreHistory {
     moments: VecDeque<Moment>,
     /// Order of the draw; none before it.
     drawn: Option<BTreeMap<VisitorId, u64>>,
+    /// The order of a draw that the store has lost.
+    lost_order: Option<BTreeMap<VisitorId, u64>>,
     /// Visitors in the published list; the others of the order came later.
     entries: u64,
     /// When the store was in the middle of a draw last, in ms since the beginning.
@@ -48,11 +50,23 @@ impl StoreHistory {
         self.admitted.clear();
         self.moments.clear();
         self.drawn = Some(order.into_iter().zip(1..).collect());
+        self.lost_order = None;
     }
 
-    /// Records that the store has lost a draw of which no one was told, or that it is to be held again.
+    /// Records that the draw is to be held again.
     pub(super) fn forget_draw(&mut self) {
         self.drawn = None;
+        self.lost_order = None;
+    }
+
+    /// Records that the store has lost a draw that no node knows.
+    pub(super) fn lose_draw(&mut self) {
+        self.lost_order = self.drawn.take();
+    }
+
+    /// Records that a node reports a draw: its answer was on its way to the node when the store lost it.
+    pub(super) fn recall_draw(&mut self) {
+        self.drawn = self.drawn.take().or(self.lost_order.take());
     }
 
     /// Returns whether a visitor came too late for the list of the draw that was held.

@@ -255,6 +255,9 @@ impl Oracle {
             }
             self.history.forget_draw();
         }
+        if step.name == "recover" && after.draw.stage == HELD {
+            self.history.recall_draw();
+        }
         if !before.draw.is_undrawn() || before.is_settling || after.is_settling {
             return;
         }

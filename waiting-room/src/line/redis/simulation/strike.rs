@@ -114,7 +114,7 @@ impl Run {
         }
         if !is_draw_known && !inner.oracle.is_published() && !inner.crowd.is_anyone_drawn() {
             // Of this draw no one has heard.
-            inner.oracle.history.forget_draw();
+            inner.oracle.history.lose_draw();
         } else if !is_known {
             inner
                 .crowd
