@@ -257,8 +257,16 @@ async function payAtProvider(submit) {
 
 /** @type {number | undefined} */
 let following;
+/** Whether the order's page was asked for: a second request would abort the first. */
+let isLeaving = false;
+addEventListener("pageshow", () => {
+  isLeaving = false;
+});
 async function follow() {
+  if (isLeaving) return;
   if (order?.state === "confirmed") {
+    isLeaving = true;
+    clearTimeout(following);
     keep(unfinished, null);
     location.href = inLanguage(root + (order.link || `/orders/${order.id}`));
     return;

@@ -15,7 +15,7 @@ pub const LOG_ENTRIES_KEPT: u64 = 10_000;
 /// A reader's place in the log of a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogPlace {
-    /// Lives of the line in which it read; empty if it has read nothing.
+    /// Lives of the line, as the last page had them; empty if it has read nothing.
     pub life: String,
     /// The last entry that it read.
     pub entry: u64,
@@ -24,8 +24,9 @@ pub struct LogPlace {
 /// A part of the log of a line, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogPage {
-    /// Identities of the line's newest lives, the present one last. Others than before mean that its
-    /// store may have lost entries.
+    /// Identities of the line's newest lives, the present one last, and before them of those that the
+    /// reader knows and the line does not (`life:entry`). Others than before mean that its store may
+    /// have lost entries.
     pub life: String,
     /// Entry after which this part begins: the one asked for, unless this life does not know it.
     pub after: u64,
@@ -108,7 +109,7 @@ pub enum LineDecision {
     },
 }
 
-/// The kind of an admission's end.
+/// What ended an admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdmissionEnd {

@@ -12,6 +12,7 @@ use checkout::settings::SeatsArgs;
 use serde_json::Value;
 use shared::crypto::decode;
 use shared::time::{Clock, Time};
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -42,6 +43,8 @@ pub(crate) async fn mailing(patience_seconds: u64) -> Vec<(ProviderStage, SmtpSe
     stages.into_iter().zip(servers).collect()
 }
 
+/// Pause after the first attempt of a mail; it doubles with each further one.
+const RETRY_FIRST_MS: i64 = 5_000;
 /// Longest wait for anything.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -54,9 +57,10 @@ pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     }
 }
 
-/// Returns the mails about an order once all of them are done. Time goes by while none is being sent.
+/// Returns the mails about an order once all of them are done.
 pub(crate) async fn done(stage: &ProviderStage, order: &str, count: usize) -> Vec<MailRecord> {
     let from = Instant::now();
+    let mut passed = HashSet::new();
     loop {
         let mails = stage.node.shop.inventory.mails();
         let records = mails.of_order("arena", order).await.unwrap();
@@ -64,11 +68,13 @@ pub(crate) async fn done(stage: &ProviderStage, order: &str, count: usize) -> Ve
         if records.len() == count && records.iter().all(is_done) {
             return records;
         }
-        if records
-            .iter()
-            .any(|record| record.reason.is_some() && !is_done(record))
-        {
-            stage.clock.advance_ms(200);
+        for record in records.iter().filter(|record| record.reason.is_some()) {
+            // The pause after an attempt passes once: more would take from the leases of other mails.
+            if !is_done(record) && passed.insert((record.id.clone(), record.attempts)) {
+                stage
+                    .clock
+                    .advance_ms(RETRY_FIRST_MS << (record.attempts - 1));
+            }
         }
         assert!(from.elapsed() < WAIT_MAX, "never done: {records:?}");
         sleep(Duration::from_millis(2)).await;

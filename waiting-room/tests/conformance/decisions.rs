@@ -213,6 +213,27 @@ async fn a_store_that_lost_everything_has_a_new_log_and_what_was_not_read_is_gon
 }
 
 #[tokio::test]
+async fn a_store_that_lost_everything_and_comes_back_from_a_backup_has_no_entry_read_twice() {
+    let mut server = testkit::Redis::start();
+    let nodes = nodes(&server).await;
+    let (event, line) = (nodes.event.clone(), nodes.nodes[0].clone());
+    let (before, place) = read(&*line, &event, &LogPlace::default()).await;
+    assert!(!before.is_empty());
+    server.ask(&["SAVE"]).unwrap();
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.recover().await;
+    let (none, place) = read(&*line, &event, &place).await;
+    assert_eq!((none.len(), place.entry), (0, 0));
+    server.kill();
+    server.start_again();
+    nodes.recover().await;
+    line.finish(&event, VisitorId(2), 2).await.unwrap();
+    let (after, end) = read(&*line, &event, &place).await;
+    assert_eq!(words(&after), ["2 done with 2: Finished"]);
+    assert_eq!(end.entry, before.last().unwrap().entry + 1);
+}
+
+#[tokio::test]
 async fn the_log_is_bounded_and_a_reader_sees_what_was_dropped() {
     let server = testkit::Redis::start();
     let nodes = nodes(&server).await;

@@ -469,8 +469,12 @@ impl Crowd {
                     let is_silent =
                         !fan.is_connected() && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
                     let was_admitted = history.admitted_ms(number).is_some();
-                    let may_have_ended =
-                        fan.unknown.left || fan.unknown.ejected || is_silent || was_admitted;
+                    let unknown = fan.unknown;
+                    let may_have_ended = unknown.left
+                        || unknown.missed
+                        || unknown.ejected
+                        || is_silent
+                        || was_admitted;
                     let is_known = after.visitor(number) == Some(fan.visitor);
                     if !may_have_ended && !is_known && number > 0 {
                         return Some(format!("fan {at} was overtaken: {fan:?}"));

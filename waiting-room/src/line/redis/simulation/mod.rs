@@ -221,7 +221,7 @@ fn no_seeded_run_of_the_simulation_breaks_a_promise() {
 }
 
 /// Seeds whose runs broke a promise once and may have a smaller test as well.
-const FAILED_ONCE: [u64; 2] = [3952, 7057];
+const FAILED_ONCE: [u64; 4] = [3952, 6482, 7057, 8762];
 
 #[test]
 fn no_seed_that_failed_once_does_so_again() {
