@@ -166,7 +166,7 @@ test("a socket that died in silence is noticed: the turn is not missed, and the 
     const hasAdmission = async () =>
       (await fan.context().cookies()).some((cookie) => cookie.name === "fairline_admission_silent");
     // It comes with an answer, which is asked for on the dead connections first.
-    for (const until = Date.now() + 60_000; Date.now() < until && !(await hasAdmission()); )
+    for (const until = Date.now() + 60_000; Date.now() < until && !(await hasAdmission());)
       await fan.evaluate(() => new Promise(requestAnimationFrame));
     assert.ok(await hasAdmission(), "the gate would let them in");
   }

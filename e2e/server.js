@@ -48,6 +48,8 @@ export class Server {
   async run() {
     this.env = {
       ...process.env,
+      // No setting of the server.
+      FAIRLINE_BINARY: undefined,
       FAIRLINE_LISTEN: `127.0.0.1:${this.port}`,
       FAIRLINE_OPS_LISTEN: `127.0.0.1:${await freePort()}`,
       FAIRLINE_DATA: join(this.folder, "data"),
@@ -62,7 +64,7 @@ export class Server {
     for (let tries = 0; ; tries++) {
       const answer = await fetch(`${this.url}/api/v1/events`).catch(() => null);
       if (answer?.ok) return;
-      if (tries > 200) throw new Error("the server did not come up");
+      if (tries > 1200) throw new Error("the server did not come up");
       await new Promise((later) => setTimeout(later, 50));
     }
   }
