@@ -1,7 +1,7 @@
 // Seats that are blocked, put back and sold by clicking in the console.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, launch, person, shoot, sound } from "./browser.js";
+import { accessible, launch, person, shoot, sound, until } from "./browser.js";
 import { signIn } from "./organiser.js";
 import { Server } from "./server.js";
 
@@ -63,7 +63,7 @@ test("the desk sells a blocked seat only when it is told to", async () => {
     const { seats } = await server.call("GET", `/api/v1/events/${id}/seats`);
     return seats.find((seat) => seat.id === "st-A-1").state === "blocked";
   };
-  for (let tries = 0; tries < 1000 && !(await isBlocked()); tries++);
+  await until(isBlocked);
   const page = await person(browser, { locale: "en-GB" });
   await signIn(page, server);
   await page.goto(`${server.url}/organiser#/event/${id}/desk`);

@@ -25,6 +25,12 @@ export const launch = (...more) => chromium.launch({ ...options, args: [...optio
 /** A browser of its own with the profile in a folder. */
 export const launchWith = (folder) => chromium.launchPersistentContext(folder, options);
 
+/** Asks again and again until something is so. @param {() => Promise<boolean>} isSo */
+export async function until(isSo) {
+  for (const end = Date.now() + 60_000; !(await isSo()); await new Promise((later) => setTimeout(later, 20)))
+    if (Date.now() > end) throw new Error(`never: ${isSo}`);
+}
+
 /** A page of a person of their own, whose console must stay without errors. */
 export async function person(browser, options = {}) {
   const context = await browser.newContext({

@@ -1,7 +1,7 @@
 // Seats sold at the organiser's desk, in the console.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, person, shoot, sound } from "./browser.js";
+import { launch, person, shoot, sound, until } from "./browser.js";
 import { KEY, Server } from "./server.js";
 
 let server, browser;
@@ -31,11 +31,10 @@ test("an organiser picks a seat, sells it for cash, and gives two more away", as
   await page.getByRole("heading", { name: "Order" }).waitFor();
   await page.getByRole("button", { name: "Tickets as PDF" }).waitFor();
   // The states of the seats are up to a second old.
-  const isFree = async () => {
+  await until(async () => {
     const { seats } = await server.call("GET", `/api/v1/events/${id}/seats`);
-    return seats.find((seat) => seat.id === "st-A-1").state === "available";
-  };
-  for (let tries = 0; tries < 1000 && (await isFree()); tries++);
+    return seats.find((seat) => seat.id === "st-A-1").state !== "available";
+  });
   await page.goto(`${server.url}/organiser#/event/${id}/desk`);
   await page.locator("summary").filter({ hasText: "Stalls" }).click();
   await page.getByRole("button", { name: /row A, seat 1$/, disabled: true }).waitFor();

@@ -1,7 +1,7 @@
 // Two fans and an organiser, through the whole journey.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, launch, person, shoot, sound, weigh } from "./browser.js";
+import { accessible, launch, person, shoot, sound, until, weigh } from "./browser.js";
 import { KEY, Server } from "./server.js";
 
 let server, browser;
@@ -311,8 +311,10 @@ test("the queue works without JavaScript: forms and a refresh", async () => {
   await shoot(fan, "queue-without-javascript");
   await server.call("PATCH", "/api/v1/organiser/events/plain", { paused: false });
   const turn = fan.getByRole("link", { name: "Go to the checkout" });
-  for (let tries = 0; tries < 40 && !(await turn.isVisible()); tries++) await fan.reload();
-  await turn.waitFor();
+  await until(async () => {
+    await fan.reload();
+    return turn.isVisible();
+  });
   await fan.getByRole("button", { name: "Leave the line" }).waitFor({ state: "hidden" });
 });
 

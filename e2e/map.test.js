@@ -1,7 +1,7 @@
 // The seat map: sections from afar, seats from near, its filter, its mini-map, and how it is moved.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, launch, person, shoot, sound } from "./browser.js";
+import { accessible, launch, person, shoot, sound, until } from "./browser.js";
 import { Server } from "./server.js";
 
 let server, browser;
@@ -144,9 +144,11 @@ test("the wheel and a double tap zoom about the pointer, and a press on the mini
   await fan.keyboard.up("Control");
   await fan.locator("#map-mini").waitFor();
   // Each turn of the wheel hides the card, and the last may come after the mini-map.
-  for (let tries = 0; tries < 50 && !(await card.isVisible()); tries++)
-    await fan.mouse.move(box.x + x + 14 + (tries % 2), box.y + y);
-  assert.ok(await card.isVisible(), "the seat is still under the pointer");
+  let tries = 0;
+  await until(async () => {
+    await fan.mouse.move(box.x + x + 14 + (tries++ % 2), box.y + y);
+    return card.isVisible();
+  });
   await shoot(fan, "map-zoomed");
   // The other end of the hall.
   const mini = await fan.locator("#map-mini").boundingBox();

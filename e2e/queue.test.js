@@ -1,7 +1,7 @@
 // The queue page of a fan who waits: how long, how far, and whether what it shows is live.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, launch, person, sound } from "./browser.js";
+import { accessible, launch, person, sound, until } from "./browser.js";
 import { Server } from "./server.js";
 
 let server, browser;
@@ -22,12 +22,10 @@ const join = (event) =>
 
 /** Waits until those who join are told a wait and the seats; the first ones of a new line are not. */
 async function told(/** @type {string} */ event) {
-  for (let tries = 0; tries < 100; tries++) {
+  await until(async () => {
     const place = await (await join(event)).json();
-    if (place.eta_seconds !== null && place.seats_available !== null) return;
-    await new Promise((later) => setTimeout(later, 100));
-  }
-  assert.fail("no wait is told");
+    return place.eta_seconds !== null && place.seats_available !== null;
+  });
 }
 
 test("the wait stands first, then the place, how far it is, and that the page is live", async () => {
@@ -127,8 +125,7 @@ for (const [name, viewport] of VIEWPORTS)
 test("a line that is over promises no place", async () => {
   await server.event("past", { closes_at: new Date(Date.now() + 1500).toISOString() });
   const phase = async () => (await (await fetch(`${server.url}/api/v1/events/past`)).json()).phase;
-  for (let tries = 0; tries < 100 && (await phase()) !== "closed"; tries++)
-    await new Promise((later) => setTimeout(later, 100));
+  await until(async () => (await phase()) === "closed");
   for (const javaScriptEnabled of [true, false]) {
     const fan = await person(browser, { javaScriptEnabled });
     await fan.goto(`${server.url}/e/past`);
