@@ -1,7 +1,7 @@
 //! The inventory's operations on payments and refunds.
 
 use super::command::Subject;
-use super::commands::{ATTEMPTS_PER_VISITOR_MAX, Target};
+use super::commands::{ATTEMPTS_PER_VISITOR_MAX, Target, UnitOfWork};
 use super::model::*;
 use super::records::OrderState;
 use super::service::{Inventory, first};
@@ -70,22 +70,53 @@ impl Inventory {
         verdict: Verdict,
         attempt: Option<Attempt>,
     ) -> Result<Settled, Refused> {
-        let payment = payment.clone();
         // The answer is written over the mark of this same attempt, so that it need not be read.
+        let reported = self.record_report(payment, move |work, payment| {
+            Ok((work.settle(payment, &verdict, attempt.as_ref())?, ()))
+        });
+        let (settled, ()) = reported.await?;
+        Ok(settled)
+    }
+
+    /// Applies what a provider tells of a payment, if the books mean the same one. Returns what is next,
+    /// and the payment as it is in the books with what was told of it.
+    pub async fn report_told(
+        &self,
+        told: &PaymentRef,
+        verdict: Verdict,
+        amount: Option<Money>,
+    ) -> Result<(Settled, (PaymentRef, Verdict)), Refused> {
+        self.record_report(told, move |work, told| {
+            let payment = work.find_payment(told)?;
+            let verdict = verdict.clone().on_amount(amount, payment.amount);
+            let settled = work.settle(&payment, &verdict, None)?;
+            Ok((settled, (payment, verdict)))
+        })
+        .await
+    }
+
+    async fn record_report<T: Send + 'static>(
+        &self,
+        payment: &PaymentRef,
+        mut settle: impl FnMut(&mut UnitOfWork<'_>, &PaymentRef) -> Result<(Settled, T), Refused>
+        + Send
+        + 'static,
+    ) -> Result<(Settled, T), Refused> {
+        let payment = payment.clone();
         let subject = Subject::new(&payment.event, Target::Order(payment.order.clone()));
-        let settled = self.decide(subject, move |work| {
-            let settled = work.settle(&payment, &verdict, attempt.as_ref())?;
+        let reported = self.decide(subject, move |work| {
+            let reported = settle(work, &payment)?;
             let mut changes = work.changes.orders.iter();
             let is_new = changes.any(|change| change.to == OrderState::Confirmed);
-            Ok((settled, is_new, work.now))
+            Ok((reported, is_new, work.now))
         });
-        let (settled, is_new, now) = settled.await?;
+        let (reported, is_new, now) = reported.await?;
         if is_new {
             ORDERS_CONFIRMED.inc();
-            let waited_ms = now.0 - settled.order.created_at.0;
+            let waited_ms = now.0 - reported.0.order.created_at.0;
             ORDER_SECONDS.observe(waited_ms as f64 / 1000.0);
         }
-        Ok(settled)
+        Ok(reported)
     }
 
     /// Marks a confirmed order as being refunded. The provider is called only after this is

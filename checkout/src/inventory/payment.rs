@@ -179,3 +179,16 @@ pub enum Verdict {
     /// The provider says what cannot be: a person has to look at it.
     Contradiction(String),
 }
+
+impl Verdict {
+    /// Returns the verdict of a provider that has this amount on a payment of ours.
+    pub fn on_amount(self, theirs: Option<Money>, ours: Money) -> Verdict {
+        match theirs {
+            // A cancelled payment has no money, of whatever amount.
+            Some(theirs) if theirs != ours && self != Verdict::Voided => {
+                Verdict::OtherAmount(theirs)
+            }
+            _ => self,
+        }
+    }
+}

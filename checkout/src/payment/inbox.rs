@@ -1,6 +1,6 @@
 //! Webhooks that were received: each acts once, in any order.
 
-use super::provider::{Answer, Claim, Notice, PaymentReport, Provider};
+use super::provider::{Answer, Claim, Notice, Provider, Told};
 use crate::app::Shop;
 use crate::instruments::disputes;
 use crate::inventory::{InboxEvent, Money, PaymentRef, ProviderId, Refused};
@@ -82,26 +82,36 @@ impl Shop {
                 Answer::Unknown => return Err(Unavailable.into()),
             },
         };
-        let payment = match self.inventory.find_payment(&told.payment).await {
-            Ok(payment) => payment,
+        match self.take_told(provider, told, &notice.claim).await {
             Err(Refused::NoSuchOrder | Refused::NoSuchPayment | Refused::NoSuchEvent) => {
-                return Ok(Received::Parked);
+                Ok(Received::Parked)
             }
-            Err(other) => return Err(other),
-        };
-        if let Some(why) = &notice.claim.complaint {
+            received => received,
+        }
+    }
+
+    /// Takes what a provider says about a payment that the books may know.
+    async fn take_told(
+        &self,
+        provider: &dyn Provider,
+        told: Told,
+        claim: &Claim,
+    ) -> Result<Received, Refused> {
+        if let Some(why) = &claim.complaint {
+            let payment = self.inventory.find_payment(&told.payment).await?;
             self.review(&payment, why.clone()).await?;
             return Ok(Received::Done);
         }
-        if let Some(dispute) = &notice.claim.dispute {
+        if let Some(dispute) = &claim.dispute {
+            let payment = self.inventory.find_payment(&told.payment).await?;
             return self.hear_of_dispute(provider, &payment, dispute).await;
         }
-        let report = PaymentReport {
-            amount: notice.claim.amount.or(told.report.amount),
-            ..told.report
-        };
-        let report = Answer::Known(report);
-        if let Some(next) = self.take(provider, &payment, report).await? {
+        let amount = claim.amount.or(told.report.amount);
+        let reported = self
+            .inventory
+            .report_told(&told.payment, told.report.verdict, amount);
+        let (settled, (payment, verdict)) = reported.await?;
+        if let Some(next) = self.follow(provider, &payment, &verdict, settled).await? {
             self.drive(next).await;
         }
         // An organiser may refund in the provider's dashboard, too.

@@ -5,7 +5,9 @@
 use super::provider::{Answer, PaymentReport, Provider};
 use crate::app::Shop;
 use crate::instruments::PAYMENTS;
-use crate::inventory::{DuePayment, Order, PaymentRef, PaymentState, ProviderId, Refused, Verdict};
+use crate::inventory::{
+    DuePayment, Order, PaymentRef, PaymentState, ProviderId, Refused, Settled, Verdict,
+};
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
 use shared::trace::{Span, carried};
 use std::sync::Arc;
@@ -127,18 +129,21 @@ impl Shop {
             }
             Answer::Unknown => return Ok(None),
         };
-        let verdict = match report.amount {
-            // A cancelled payment has no money, of whatever amount.
-            Some(amount) if amount != payment.amount && report.verdict != Verdict::Voided => {
-                Verdict::OtherAmount(amount)
-            }
-            _ => report.verdict,
-        };
-        let settled = self
-            .inventory
-            .report(payment, verdict.clone(), None)
-            .await?;
-        count(&verdict);
+        let verdict = report.verdict.on_amount(report.amount, payment.amount);
+        let settled = self.inventory.report(payment, verdict.clone(), None);
+        let settled = settled.await?;
+        self.follow(provider, payment, &verdict, settled).await
+    }
+
+    /// Does what follows from a verdict that is recorded, and returns the next step if there is one.
+    pub(super) async fn follow(
+        &self,
+        provider: &dyn Provider,
+        payment: &PaymentRef,
+        verdict: &Verdict,
+        settled: Settled,
+    ) -> Result<Option<DuePayment>, Refused> {
+        count(verdict);
         self.to_report.notify_one();
         if matches!(verdict, Verdict::Declined(_)) && payment.reference.is_some() {
             // The fan goes on with another; this one could be paid still.
