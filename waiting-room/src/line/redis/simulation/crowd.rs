@@ -470,11 +470,8 @@ impl Crowd {
                         !fan.is_connected() && now_ms >= fan.heard_ms + self.terms.away_ms / 2;
                     let was_admitted = history.admitted_ms(number).is_some();
                     let unknown = fan.unknown;
-                    let may_have_ended = unknown.left
-                        || unknown.missed
-                        || unknown.ejected
-                        || is_silent
-                        || was_admitted;
+                    let was_ended = unknown.left || unknown.missed || unknown.ejected;
+                    let may_have_ended = was_ended || is_silent || was_admitted;
                     let is_known = after.visitor(number) == Some(fan.visitor);
                     if !may_have_ended && !is_known && number > 0 {
                         return Some(format!("fan {at} was overtaken: {fan:?}"));
