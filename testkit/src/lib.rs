@@ -42,6 +42,9 @@ use std::time::{Duration, Instant};
 /// Longest time a server may take to start answering.
 const START_MAX: Duration = Duration::from_secs(30);
 
+/// Number of lines of a server's log that a failing test shows.
+const LOG_LINES_SHOWN: usize = 12;
+
 /// A process that ends with its handle.
 pub struct Server {
     child: Child,
@@ -117,6 +120,16 @@ impl Server {
             .status();
     }
 
+    /// Prints the end of the log beside what the failing test says.
+    fn print_log(&self) {
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let name = self.folder.file_name().unwrap_or_default();
+        for line in &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..] {
+            eprintln!("[log of {}] {line}", name.display());
+        }
+    }
+
     /// Waits until the process has ended.
     pub fn wait(&mut self) {
         let _ = self.child.wait();
@@ -142,6 +155,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.signal_group("KILL");
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            self.print_log();
+        }
     }
 }
 
