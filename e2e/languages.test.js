@@ -1,15 +1,21 @@
 // Pages in German: by the event, by a link, without JavaScript, and on a small phone.
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { accessible, launch, person, shoot, sound } from "./browser.js";
+import { orderInBrowser } from "./fan.js";
+import { Cookieless } from "./proxy.js";
 import { Server } from "./server.js";
 
-let server, browser;
+let server, browser, cookieless;
 before(async () => {
-  [server, browser] = await Promise.all([Server.start(), launch()]);
+  cookieless = await Cookieless.start();
+  [server, browser] = await Promise.all([Server.start({ FAIRLINE_ALLOWED_ORIGINS: cookieless.url }), launch()]);
+  cookieless.target = server.port;
 });
 after(async () => {
   await browser?.close();
+  cookieless?.end();
   await server?.end();
 });
 
@@ -142,4 +148,120 @@ test("the draw is explained in German", async () => {
   await fan.getByRole("link", { name: "die Liste der Lose" }).waitFor();
   await fits(fan, "draw");
   sound(fan);
+});
+
+test("refusals are in German, in the form of their number", async () => {
+  const texts = JSON.parse(await readFile(new URL("../shared/texts/de.json", import.meta.url), "utf8"));
+  await server.event("grenzen", { details, ...quick });
+  await server.call("PATCH", "/api/v1/organiser/events/grenzen/checkout", { max_seats_per_order: 1 });
+  const fan = await person(browser, small);
+  await fan.goto(`${server.url}/e/grenzen`);
+  await fan.getByRole("link", { name: "Zur Kasse" }).click();
+  await fan.getByLabel("Anzahl").fill("2");
+  const find = fan.getByRole("button", { name: "Suchen und reservieren" });
+  await find.click();
+  await fan.getByText("Pro Person ist höchstens 1 Platz erlaubt.").waitFor();
+  let refusal;
+  await fan.route("**/holds", (route) =>
+    route.fulfill({ status: 409, contentType: "application/problem+json", body: JSON.stringify(refusal) }),
+  );
+  for (const limit of [1, 3])
+    for (const kind of ["too-many-holds", "too-many-open-holds", "too-many-attempts", "too-many-declines"]) {
+      refusal = { type: `/problems/${kind}`, title: "Refused", limit };
+      await find.click();
+      const wanted = texts[`refusal.${kind}`][limit === 1 ? "one" : "other"];
+      await fan.getByText(wanted.replace("{limit}", limit), { exact: true }).waitFor();
+    }
+  for (const kind of ["too-many-seat-holders", "unknown-seats", "payment-running", "invalid"]) {
+    refusal = { type: `/problems/${kind}`, title: "Refused" };
+    await find.click();
+    await fan.getByText(texts[`refusal.${kind}`], { exact: true }).waitFor();
+  }
+  // From one network: there is no number in it.
+  refusal = { type: "/problems/too-many-declines", title: "Refused" };
+  await find.click();
+  await fan.getByText("Aus Ihrem Netzwerk wurden zu viele Karten abgelehnt.").waitFor();
+  sound(fan);
+});
+
+test("a fan who may try no other card is told so in place of advice to try one", async () => {
+  await server.event("karten", quick);
+  const fan = await orderInBrowser(browser, server, "karten", 1);
+  const pay = fan.getByRole("button", { name: "Pay €65.00" });
+  await fan.getByLabel("Card number").fill("4000 0000 0000 0002");
+  await pay.click();
+  await fan.getByText("The card was declined. Your seats are still yours").waitFor();
+  const refusal = { type: "/problems/too-many-declines", title: "Refused", status: 409, limit: 5 };
+  await fan.route("**/payments/simulated/*", (route) =>
+    route.fulfill({ status: 409, contentType: "application/problem+json", body: JSON.stringify(refusal) }),
+  );
+  await pay.click();
+  await fan.getByText("5 of your cards were declined: no other is tried in this visit.").waitFor();
+  sound(fan);
+});
+
+test("the organiser's words and links tell their language on pages in another", async () => {
+  const links = { terms: "https://tickets.example/agb", imprint: "https://tickets.example/impressum" };
+  await server.event("fremd", { name: "Ein Abend", details: { ...details, links }, ...quick });
+  const fan = await person(browser, { locale: "en-GB" });
+  await fan.goto(`${server.url}/e/fremd?lang=en`);
+  const of = async (link) => [await link.getAttribute("hreflang"), await link.getAttribute("lang")];
+  const heading = fan.getByRole("heading", { name: "Ein Abend" });
+  assert.equal(await heading.getAttribute("lang"), "de");
+  assert.deepEqual(await of(fan.getByRole("link", { name: "Terms" })), ["de", null]);
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByLabel("How many").fill("1");
+  await fan.getByRole("button", { name: "Find and hold" }).click();
+  await fan.getByLabel("Name").fill("Ada Lovelace");
+  await fan.getByLabel("E-mail").fill("ada@example.org");
+  await fan.getByRole("button", { name: "Continue to payment" }).click();
+  await fan.getByLabel("Card number").fill("4242 4242 4242 4242");
+  await fan.getByRole("button", { name: /^Pay / }).click();
+  await fan.getByText(/^Confirmed: /).waitFor();
+  assert.equal(await heading.getAttribute("lang"), "de");
+  assert.deepEqual(await of(fan.getByRole("link", { name: "Imprint" })), ["de", null]);
+  await accessible(fan, "an order in another language than the event's");
+  await fan.getByRole("link", { name: "Deutsch" }).click();
+  await fan.getByText(/^Bestätigt: /).waitFor();
+  assert.equal(await heading.getAttribute("lang"), null);
+  assert.deepEqual(await of(fan.getByRole("link", { name: "Impressum" })), [null, null]);
+  sound(fan);
+});
+
+test("a fan without cookies keeps the chosen language from page to page", async () => {
+  await server.event("ohne", { paused: true });
+  await server.event("deutsch", { details, paused: true });
+  const fan = await person(browser, { locale: "en-US" });
+  await fan.goto(`${cookieless.url}/?lang=de`);
+  await fan.getByRole("link", { name: "The ohne show" }).click();
+  await fan.getByRole("heading", { name: "Sie sind als Nächstes an der Reihe" }).waitFor();
+  await server.call("PATCH", "/api/v1/organiser/events/ohne", { paused: false, ...quick });
+  await fan.getByText("Ihr Platz bleibt erhalten, solange dieser Tab geöffnet ist").waitFor();
+  await fan.getByRole("link", { name: "Zur Kasse" }).click();
+  await fan.getByRole("heading", { name: "Wählen Sie Ihre Plätze" }).waitFor();
+  await fan.getByRole("button", { name: "Suchen und reservieren" }).click();
+  await fan.getByLabel("Name").fill("Ada Lovelace");
+  await fan.getByLabel("E-Mail").fill("ada@example.org");
+  await fan.getByRole("button", { name: "Weiter zur Bezahlung" }).click();
+  await fan.getByLabel("Kartennummer").fill("4242 4242 4242 4242");
+  await fan.getByRole("button", { name: / bezahlen$/ }).click();
+  await fan.getByText(/^Bestätigt: /).waitFor();
+  await fan.getByRole("link", { name: "Ihre Tickets" }).click();
+  await fan.getByText("In diesem Browser gibt es keine Tickets.").waitFor();
+  assert.match(fan.url(), /\/orders\?lang=de$/);
+  // English that was chosen wins over the event's own language, too.
+  await fan.goto(`${cookieless.url}/e/deutsch?lang=en`);
+  await fan.getByRole("heading", { name: "You are next" }).waitFor();
+  await server.call("PATCH", "/api/v1/organiser/events/deutsch", { paused: false, ...quick });
+  await fan.getByRole("link", { name: "Go to the checkout" }).click();
+  await fan.getByRole("heading", { name: "Choose your seats" }).waitFor();
+  await fan.getByRole("button", { name: "Leave the checkout" }).click();
+  await fan.waitForURL(/\/e\/deutsch\?lang=en$/);
+  sound(fan);
+  // With cookies the addresses are plain again once the browser has sent one.
+  const other = await person(browser, { locale: "en-US" });
+  await other.goto(`${server.url}/?lang=de`);
+  await other.reload();
+  const link = other.getByRole("link", { name: "The ohne show" });
+  assert.equal(await link.getAttribute("href"), "/e/ohne");
 });

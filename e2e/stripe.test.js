@@ -165,6 +165,19 @@ test("a fan who fails 3-D Secure and has a card without funds pays with a third 
   sound(organiser);
 });
 
+test("the form for the card is in the language of the page", async () => {
+  await server.event("sprache", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const fan = await orderSeats("sprache", 1);
+  const card = fan.locator('iframe[title="Secure payment input frame"]');
+  await card.waitFor();
+  assert.equal(await card.getAttribute("lang"), "en");
+  await fan.getByRole("link", { name: "Deutsch" }).click();
+  await fan.getByRole("button", { name: "65,00 € bezahlen" }).waitFor();
+  await card.waitFor();
+  assert.equal(await card.getAttribute("lang"), "de");
+  sound(fan);
+});
+
 test("a payment that needs a look is settled with one click", async () => {
   await server.event("looked-at", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
   const fan = await orderSeats("looked-at", 1);

@@ -16,7 +16,7 @@ function hasStorage() {
 /** @param {string} event */
 export function warn(event) {
   // Our own checkout does without cookies, by what the tab keeps; a gate in front of another site does not.
-  const canGo = hasStorage() && $("go").getAttribute("href") === `${root}/e/${event}/seats`;
+  const canGo = hasStorage() && $("go").getAttribute("href").split("?")[0] === `${root}/e/${event}/seats`;
   const text = phrase(canGo ? "later.cookies.kept" : "later.cookies.needed");
   // A text that is set anew is read out anew.
   if ($("cookies").textContent !== text) $("cookies").textContent = text;

@@ -148,6 +148,7 @@ async function send() {
   isSending = true;
   try {
     for (const { scan, outcome } of await queue.send(path)) {
+      if (outcome.doubtful_at) $("clock").hidden = false;
       if (outcome.outcome === "checked_in") continue;
       const [title, detail] = words(outcome);
       const seat = list.tickets.get(scan.ticket)?.label || scan.code;

@@ -1,7 +1,8 @@
 // @ts-check
 // The draw, checked in the fan's own browser from what is published: the seed's fingerprint, the list's root, the
 // order.
-import { $, call, count, locale, phrase } from "./api.js";
+import { $, call, count, locale, phrase, Problem } from "./api.js";
+import { explain } from "./explain.js";
 
 const event = document.body.dataset.event || "";
 const base = `/api/v1/events/${event}/draw`;
@@ -113,7 +114,8 @@ async function check() {
     verdict.textContent = own > 0 ? phrase("draw.good.own", { number: own }) : phrase("draw.good");
     verdict.classList.add("good");
   } catch (problem) {
-    verdict.textContent = phrase("draw.bad", { problem: /** @type {Error} */ (problem).message });
+    const { message } = /** @type {Error} */ (problem);
+    verdict.textContent = problem instanceof Problem ? explain(problem) : phrase("draw.bad", { problem: message });
     verdict.classList.add("bad");
     $("check").hidden = false;
   }
@@ -125,7 +127,7 @@ async function show() {
     draw = await call("GET", base);
   } catch (problem) {
     const none = /** @type {any} */ (problem).kind === "no-draw";
-    $("state").textContent = none ? phrase("draw.none") : /** @type {Error} */ (problem).message;
+    $("state").textContent = none ? phrase("draw.none") : explain(problem);
     $("commitment").textContent = "–";
     return;
   }

@@ -14,10 +14,20 @@ export function facts({ details }) {
   return lines;
 }
 
+/**
+ * The language of the organiser's own words, for their elements, where the page is in another one.
+ * @param {any} about @returns {{lang?: string}}
+ */
+export function ownLanguage({ details }) {
+  const lang = details?.language;
+  return lang && lang !== document.documentElement.lang ? { lang } : {};
+}
+
 /** Shows the event in the elements `event` and `links`, in its colours. @param {any} about */
 export function showEvent(about) {
   const { colours, links, subtitle } = about.details ?? {};
   const style = document.documentElement.style;
+  const own = ownLanguage(about);
   if (colours)
     for (const [name, value] of [
       ["--brand", colours.background],
@@ -28,10 +38,13 @@ export function showEvent(about) {
     ])
       style.setProperty(name, value);
   $("event").replaceChildren(
-    make("p", { className: "name" }, about.name, ...(subtitle ? [` · ${subtitle}`] : [])),
+    make("p", { className: "name", ...own }, about.name, ...(subtitle ? [` · ${subtitle}`] : [])),
     ...facts(about),
   );
   $("event").hidden = false;
   const shown = ["contact", "imprint", "terms", "privacy"].filter((name) => links?.[name]);
-  $("links").replaceChildren(...shown.map((name) => make("a", { href: links[name] }, phrase(`event.links.${name}`))));
+  // Their texts are in the language of the page, and the pages that they lead to are not.
+  const of = own.lang ? { hreflang: own.lang } : {};
+  const link = (/** @type {string} */ name) => make("a", { href: links[name], ...of }, phrase(`event.links.${name}`));
+  $("links").replaceChildren(...shown.map(link));
 }

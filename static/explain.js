@@ -1,5 +1,5 @@
 // @ts-check
-// Refusals of seats, in words for fans.
+// Refusals, in words for fans.
 import { phrase } from "./api.js";
 import { money } from "./money.js";
 
@@ -8,7 +8,9 @@ export function explain(problem, nameOf = (id) => id) {
   const body = problem.body ?? {};
   const places = (/** @type {string[] | undefined} */ ids) => (ids ?? []).map(nameOf).join("; ");
   const total = body.total ? money(body.total) : "";
-  const values = { ...body, taken: places(body.taken), left: places(body.left), total };
-  const key = problem.kind === "price-changed" && total ? "price-changed-to" : problem.kind;
+  const values = { ...body, taken: places(body.taken), left: places(body.left), total, count: body.limit };
+  const isOfNetwork = problem.kind === "too-many-declines" && !body.limit;
+  const further = problem.kind === "price-changed" && total ? "-to" : isOfNetwork ? "-here" : "";
+  const key = `${problem.kind}${further}`;
   return phrase(`refusal.${key}`, values) || problem.message;
 }

@@ -1,8 +1,13 @@
 // @ts-check
 // The page's language on the pages that follow.
 
-/** An address of ours with the page's language, where that is another than English. @param {string} path */
+/**
+ * An address of ours with the page's language, where that is another than English or stands in the page's own address:
+ * the browser may keep no cookie.
+ * @param {string} path
+ */
 export function inLanguage(path) {
   const language = document.documentElement.lang;
-  return language === "en" ? path : `${path}${path.includes("?") ? "&" : "?"}lang=${language}`;
+  const isPlain = language === "en" && !new URLSearchParams(location.search).has("lang");
+  return isPlain ? path : `${path}${path.includes("?") ? "&" : "?"}lang=${language}`;
 }

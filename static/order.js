@@ -1,7 +1,8 @@
 // @ts-check
 // An order with its tickets: with the session, or by the key of the signed link.
 import { $, call, phrase, Problem } from "./api.js";
-import { facts, showEvent } from "./event.js";
+import { facts, ownLanguage, showEvent } from "./event.js";
+import { explain } from "./explain.js";
 import { invoiceList, savePdf } from "./invoices.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
@@ -42,7 +43,7 @@ async function draw(ticket, order, about) {
     make(
       "div",
       {},
-      make("p", { className: "name" }, about.name),
+      make("p", { className: "name", ...ownLanguage(about) }, about.name),
       make("div", { className: "facts" }, ...facts(about)),
       make("h2", {}, label),
       ...hints.map((hint) => make("p", {}, hint)),
@@ -56,7 +57,7 @@ async function draw(ticket, order, about) {
 
 /** @param {any} problem */
 const fail = (problem) => {
-  $("text").textContent = problem.message;
+  $("text").textContent = explain(problem);
 };
 
 /** The invoice and its credit notes, where the organiser issues them. */
@@ -86,6 +87,7 @@ async function load() {
   const amounts = { paid: money(order.total), returned: order.refunded ? money(order.refunded) : "" };
   const state = phrase(`order.state.${isPartlyRefunded ? "partly_refunded" : order.state}`, amounts);
   $("heading").textContent = about.name;
+  Object.assign($("heading"), ownLanguage(about));
   document.title = `${phrase("order.title")} · ${about.name}`;
   showEvent(about);
   const exchanged = order.instead_of
@@ -116,7 +118,7 @@ $("pdf").addEventListener("click", () => {
 const show = () =>
   load().catch((problem) => {
     $("text").textContent =
-      problem.status === 401 || problem.status === 404 ? phrase("order.not_here") : problem.message;
+      problem.status === 401 || problem.status === 404 ? phrase("order.not_here") : explain(problem);
     if (problem.status === 0 || problem.status >= 500) setTimeout(show, 5000);
   });
 show();

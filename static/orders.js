@@ -29,7 +29,7 @@ function card(order, name) {
   const seats = phrase("orders.tickets", { count: order.seats.length });
   const isOpen = ["paying", "declined"].includes(order.state);
   const own = order.link || `/orders/${order.id}`;
-  const href = isOpen ? `${root}/e/${order.event}/seats` : inLanguage(root + own);
+  const href = inLanguage(root + (isOpen ? `/e/${order.event}/seats` : own));
   return make(
     "section",
     { className: "card" },
@@ -52,8 +52,8 @@ async function load() {
 }
 
 const show = () =>
-  load().catch((problem) => {
-    $("text").textContent = phrase("orders.again", { problem: problem.message });
+  load().catch(() => {
+    $("text").textContent = phrase("orders.again");
     setTimeout(show, 5000);
   });
 show();

@@ -44,7 +44,7 @@ export class CardForm {
     try {
       const stripe = await load(this.from);
       if (secret !== this.#secret) return;
-      this.#elements = stripe.elements({ clientSecret: secret });
+      this.#elements = stripe.elements({ clientSecret: secret, locale: document.documentElement.lang });
       this.#elements.create("payment").mount(this.box);
       this.button.disabled = false;
     } catch (problem) {

@@ -1,21 +1,6 @@
 // @ts-check
 // The queue page, live: by WebSocket or by polling. Without this file it works by refresh.
-import {
-  $,
-  call,
-  clock,
-  count,
-  keep,
-  kept,
-  keptKey,
-  loadTexts,
-  now,
-  onWake,
-  optional,
-  phrase,
-  root,
-  socket,
-} from "./api.js";
+import { $, call, clock, count, keep, kept, keptKey, loadTexts, now, onWake, optional, phrase, socket } from "./api.js";
 
 /** Heading, text and next step of a phase or a state. @param {string} of @returns {[string, string, string]} */
 const triple = (of) => [phrase(`later.${of}.heading`), phrase(`later.${of}.text`), phrase(`later.${of}.next`)];
@@ -174,8 +159,9 @@ async function render(next) {
   show("join", !open && ["finished", "missed", "left"].includes(place.state));
   show("message", Boolean(place.message));
   $("message").textContent = place.message || "";
-  const own = place.checkout_url === `/e/${event}/seats` ? root : "";
-  const goal = document.body.dataset.return || (place.checkout_url && own + place.checkout_url);
+  // The address of our own checkout stands there already, with the language that it carries on.
+  const isOwn = place.checkout_url === `/e/${event}/seats`;
+  const goal = document.body.dataset.return || (!isOwn && place.checkout_url);
   if (goal) $("go").setAttribute("href", goal);
   if (waits) {
     $("number").textContent = place.number ? count(place.number) : phrase("undrawn.number");
@@ -398,7 +384,7 @@ async function join() {
           ? phrase("later.too_many_places")
           : p.status === 429
             ? phrase("later.crowded")
-            : phrase("later.again", { problem: p.message });
+            : phrase("later.again");
       tryAgain(Math.min(60000, 1000 * (p.retryAfter || 0)) + 3000 + Math.random() * 4000);
     }
   } finally {

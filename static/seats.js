@@ -221,6 +221,7 @@ async function pay(submit) {
   submit.preventDefault();
   fail(null);
   $("pay").disabled = true;
+  let limit = null;
   try {
     order = await call("POST", `/api/v1/payments/simulated/${order.payment.id}`, {
       body: { card: $("card").value.replace(/\s/g, "") },
@@ -230,10 +231,13 @@ async function pay(submit) {
     const p = /** @type {any} */ (problem);
     // The order knows what happened.
     order = await call("GET", `/api/v1/orders/${order.id}`).catch(() => order);
-    if (p.status !== 409) fail(p);
+    if (p.kind.startsWith("too-many-")) limit = p;
+    else if (p.status !== 409) fail(p);
   }
   $("pay").disabled = false;
   await follow();
+  // In place of advice to try another card.
+  if (limit) fail(limit);
 }
 
 const cardForm = new CardForm($("stripe-form"), $("pay-stripe"), document.body.dataset);
@@ -386,7 +390,7 @@ async function begin() {
   );
   if (!isPreview) {
     const entered = await enter(call, event, fail);
-    if (!entered) return location.assign(`${root}/e/${event}`);
+    if (!entered) return location.assign(inLanguage(`${root}/e/${event}`));
     session = entered.session;
     if (entered.bearer !== undefined) keep(sessionWord, (bearer = entered.bearer));
   }
@@ -487,6 +491,6 @@ $("leave").addEventListener("click", async () => {
   }
   keep(unfinished, null);
   keep(sessionWord, null);
-  location.href = `${root}/e/${event}`;
+  location.href = inLanguage(`${root}/e/${event}`);
 });
 begin().catch(fail);

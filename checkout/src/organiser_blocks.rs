@@ -5,7 +5,6 @@ use crate::export_file::ExportFile;
 use crate::inventory::{Block, BlockNote, BlockedSeat, Sales};
 use crate::organiser::{Change, record};
 use crate::sessions::event_id;
-use crate::text::disturbs_text;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -16,6 +15,7 @@ use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem};
 use shared::ids::EventId;
 use shared::organiser::Organiser;
+use shared::plain_text::{disturbs_text, has_visible};
 use shared::time::Time;
 use std::collections::BTreeMap;
 use std::io;
@@ -79,14 +79,17 @@ impl BlockInput {
     }
 }
 
-/// Returns a text on one line, or nothing if it is blank.
+/// Returns a text on one line, or nothing if nothing of it can be seen.
 fn line(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Problem> {
     let text = text.unwrap_or_default().trim();
+    if !has_visible(text) {
+        return Ok(None);
+    }
     if text.chars().count() > max || text.chars().any(disturbs_text) {
         let why = format!("up to {max} characters, on one line");
         return Err(Problem::invalid(field, why));
     }
-    Ok((!text.is_empty()).then(|| text.to_owned()))
+    Ok(Some(text.to_owned()))
 }
 
 /// Take seats out of the sale, with a reason and for whom they are kept. Seats that are blocked already

@@ -8,7 +8,7 @@ use crate::inventory::{
 use crate::orders::check_buyer;
 use crate::organiser::{Change, known, record};
 use crate::sessions::event_id;
-use crate::text::check_after;
+use crate::text::{check_after, unknown_cursor};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
@@ -19,6 +19,7 @@ use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem, not_null, saturating};
 use shared::ids::EventId;
 use shared::organiser::{Organiser, Role};
+use shared::plain_text::check_line;
 use shared::time::Time;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -166,7 +167,7 @@ async fn list_orders(
         check_after("ord_", after)?;
     }
     let page = OrderPage {
-        after,
+        after: after.clone(),
         state: query.state.clone(),
         limit: query.limit.unwrap_or(100).clamp(1, ORDERS_MAX),
     };
@@ -179,6 +180,11 @@ async fn list_orders(
         .inventory
         .list_orders(&event, page, search.as_ref())
         .await?;
+    if let Some(after) = after.filter(|_| list.orders.is_empty() && list.next.is_none())
+        && !shop.inventory.has_order(&event, &after).await?
+    {
+        return Err(unknown_cursor());
+    }
     let link = list.next.as_ref().map(|next| query.link(next));
     let orders = list.orders.into_iter();
     let shown = OrganiserOrders {
@@ -412,10 +418,7 @@ async fn settle_payment_outside(
 ) -> Result<Json<OrganiserOrderDetails>, Problem> {
     let event = event_id(&event)?;
     let note = input.note.trim();
-    let is_note = (1..=NOTE_CHARS_MAX).contains(&note.chars().count());
-    if !is_note || note.chars().any(char::is_control) {
-        return Err(Problem::invalid("note", "1 to 500 characters, on one line"));
-    }
+    check_line(note, NOTE_CHARS_MAX).map_err(|why| Problem::invalid("note", why))?;
     let change = Change {
         action: "payment.settle-outside",
         event: &event,

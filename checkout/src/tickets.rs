@@ -5,7 +5,7 @@ use crate::app::{App, Shop};
 use crate::inventory::{CheckIns, CheckedIn, DoorBundle, IssuedTicket, Refused, Scan};
 use crate::organiser::{Change, record};
 use crate::sessions::event_id;
-use crate::text::{check_after, disturbs_text, is_id};
+use crate::text::{check_after, is_id};
 use axum::Json;
 use axum::extract::{Path, State};
 use futures_util::future::join_all;
@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem};
+use shared::ids::EventId;
 use shared::organiser::Organiser;
+use shared::plain_text::check_line;
 use shared::time::Time;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -52,10 +54,7 @@ fn check_code(field: &str, code: &str) -> Result<(), Problem> {
 }
 
 fn check_door(door: &str) -> Result<(), Problem> {
-    let is_name = (1..=DOOR_CHARS_MAX).contains(&door.chars().count());
-    let is_name = is_name && !door.chars().any(disturbs_text);
-    let why = || Problem::invalid("door", format!("1 to {DOOR_CHARS_MAX} characters"));
-    is_name.then_some(()).ok_or_else(why)
+    check_line(door, DOOR_CHARS_MAX).map_err(|why| Problem::invalid("door", why))
 }
 
 fn check_scan(field: &str, scan: &str) -> Result<(), Problem> {
@@ -98,7 +97,8 @@ struct ScanInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 64, pattern = "^[!-~]+$")]
     scan: Option<String>,
-    /// When it was scanned, if that was before it is sent. A time to come counts as now.
+    /// When it was scanned, if that was before it is sent. It counts if it is of the last 7 days; one up
+    /// to 5 minutes to come counts as now, and any other one as well, with `doubtful_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at: Option<Time>,
 }
@@ -113,7 +113,7 @@ struct ScanInput {
     responses((status = 200, description = "The ticket is checked in", body = CheckedIn), Refusals))]
 async fn check_in(
     State(shop): State<Arc<Shop>>,
-    _: Organiser,
+    organiser: Organiser,
     Path(event): Path<String>,
     Input(input, _): Input<ScanInput>,
 ) -> Result<Json<CheckedIn>, Problem> {
@@ -129,7 +129,28 @@ async fn check_in(
         scan: input.scan,
         at: input.at,
     };
-    Ok(Json(shop.inventory.check_in(&event, &scan).await?))
+    let checked = shop.inventory.check_in(&event, &scan).await?;
+    if let Some(at) = checked.doubtful_at {
+        let scans = vec![json!({"scan": scan.scan, "at": at})];
+        record_doubtful(&shop, &organiser, (&event, scan.door.as_str()), scans).await;
+    }
+    Ok(Json(checked))
+}
+
+/// Notes scans at a door whose clock is doubtful in the audit log, each with the time of that clock.
+async fn record_doubtful(
+    shop: &Shop,
+    organiser: &Organiser,
+    (event, door): (&EventId, &str),
+    scans: Vec<Value>,
+) {
+    let change = Change {
+        action: "checkins.doubtful-clock",
+        event,
+        from: json!({"door": door}),
+        to: json!(scans),
+    };
+    record(shop, organiser, change).await;
 }
 
 /// A scan that was made without a connection.
@@ -142,7 +163,8 @@ struct LateScan {
     /// The door's own id of this scan.
     #[schema(min_length = 1, max_length = 64, pattern = "^[!-~]+$")]
     scan: String,
-    /// When it was scanned, by the door's clock.
+    /// When it was scanned, by the door's clock: it counts if it is of the last 7 days, and otherwise
+    /// the time of the request does.
     at: Time,
 }
 
@@ -174,6 +196,10 @@ struct MergedScan {
     /// `ticket-used`: the door.
     #[serde(skip_serializing_if = "Option::is_none")]
     door: Option<String>,
+    /// `checked_in`: time of the door's clock, if it is doubtful. The ticket is checked in as of when
+    /// the scan came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubtful_at: Option<Time>,
 }
 
 /// Outcomes of the scans, in their order.
@@ -195,9 +221,12 @@ impl MergedScan {
             ticket: None,
             used_at: None,
             door: None,
+            doubtful_at: None,
         };
         match checked {
-            Ok(checked) => merged.ticket = Some(checked.ticket),
+            Ok(checked) => {
+                (merged.ticket, merged.doubtful_at) = (Some(checked.ticket), checked.doubtful_at);
+            }
             Err(Refused::TicketUsed { at, door }) => {
                 merged.outcome = "ticket-used".to_owned();
                 (merged.used_at, merged.door) = (Some(at), Some(door));
@@ -215,7 +244,8 @@ impl MergedScan {
 }
 
 /// Merge scans that a door made without a connection. Each is checked in as if it had been sent at
-/// once; those of tickets that another door had checked in are told, and stand in the audit log.
+/// once; those of tickets that another door had checked in are told, and stand in the audit log, as
+/// do those whose time is doubtful.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/checkins/merge", tag = "door",
     params(("event" = String, Path)),
     request_body = LateScans, security(("organiser" = ["door"])),
@@ -261,6 +291,13 @@ async fn merge_check_ins(
             to: json!(conflicts),
         };
         record(shop, &organiser, change).await;
+    }
+    let doubtful = scans.iter().filter(|scan| scan.doubtful_at.is_some());
+    let doubtful: Vec<Value> = doubtful
+        .map(|scan| json!({"scan": scan.scan, "at": scan.doubtful_at}))
+        .collect();
+    if !doubtful.is_empty() {
+        record_doubtful(shop, &organiser, (&event, door.as_str()), doubtful).await;
     }
     Ok(Json(MergedScans { scans }))
 }
@@ -331,6 +368,8 @@ async fn show_door_bundle(
 ) -> Result<Json<DoorBundle>, Problem> {
     let event = event_id(&event)?;
     let after = query.after.unwrap_or_default();
-    check_after("", &after)?;
+    if !after.is_empty() {
+        check_after("tix_", &after)?;
+    }
     Ok(Json(shop.inventory.door_bundle(&event, &after).await?))
 }

@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod mistakes;
 pub mod organiser;
 pub mod outbound;
+pub mod plain_text;
 pub mod probe;
 pub mod process;
 pub mod remote;

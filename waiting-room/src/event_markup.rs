@@ -40,6 +40,16 @@ impl EventMarkup<'_> {
         response
     }
 
+    /// Returns an attribute with the language of the organiser's own words, where the page is in another
+    /// one; nothing otherwise.
+    fn own_language(&self, attribute: &str) -> String {
+        let own = self.details().language();
+        let other = own.filter(|own| *own != self.language);
+        other.map_or_else(String::new, |own| {
+            format!(" {attribute}=\"{}\"", own.code())
+        })
+    }
+
     fn details(&self) -> EventDetails {
         self.settings.details.clone().unwrap_or_default()
     }
@@ -185,11 +195,12 @@ impl EventMarkup<'_> {
         let is_framed = picture.is_some() || details.colours.is_some();
         let framed = if is_framed { " framed" } else { "" };
         format!(
-            "<header class=\"event{framed}\">{}<div>{}<h1>{}</h1>{}{}</div></header>",
+            "<header class=\"event{framed}\">{}<div>{}<h1{}>{}</h1>{}{}</div></header>",
             self.image("picture", picture, ""),
             self.image("logo", logo, ""),
+            self.own_language("lang"),
             escape(&self.settings.name),
-            paragraph("subtitle", details.subtitle.as_deref()),
+            self.subtitle(),
             self.facts(),
         )
     }
@@ -202,14 +213,20 @@ impl EventMarkup<'_> {
             .prefix
             .path(&format!("/e/{}", self.settings.id));
         format!(
-            "<li class=\"card event\">{}<div><h2><a href=\"{}\">{}</a></h2>{}{}<p class=\"state\">{}</p></div></li>",
+            "<li class=\"card event\">{}<div><h2{}><a href=\"{}\">{}</a></h2>{}{}<p class=\"state\">{}</p></div></li>",
             self.image("picture", details.image_url.as_deref(), " loading=\"lazy\""),
+            self.own_language("lang"),
             escape(&href),
             escape(&self.settings.name),
-            paragraph("subtitle", details.subtitle.as_deref()),
+            self.subtitle(),
             self.facts(),
             escape(state),
         )
+    }
+
+    fn subtitle(&self) -> String {
+        let attributes = format!(" class=\"subtitle\"{}", self.own_language("lang"));
+        paragraph(&attributes, self.details().subtitle.as_deref())
     }
 
     /// Returns date, doors and place.
@@ -242,8 +259,9 @@ impl EventMarkup<'_> {
         text.map_or_else(String::new, |text| {
             let text = escape(&text);
             let heading = escape(&self.language.phrase("page.event.about", &[]));
+            let own = self.own_language("lang");
             format!(
-                "<section class=\"card\" aria-labelledby=\"about-heading\"><h2 id=\"about-heading\">{heading}</h2><p class=\"plain\">{text}</p></section>"
+                "<section class=\"card\" aria-labelledby=\"about-heading\"><h2 id=\"about-heading\">{heading}</h2><p class=\"plain\"{own}>{text}</p></section>"
             )
         })
     }
@@ -251,11 +269,13 @@ impl EventMarkup<'_> {
     /// Returns the contact and legal links.
     fn links(&self) -> String {
         let links = self.details().links;
+        // Their labels are in the language of the page, and the pages that they lead to are not.
+        let own = self.own_language("hreflang");
         let links = links.all().into_iter().filter_map(|(name, link)| {
             let label = self.language.phrase(&format!("event.links.{name}"), &[]);
             let label = escape(&label);
             let link = escape(link?);
-            Some(format!("<a href=\"{link}\">{label}</a>"))
+            Some(format!("<a href=\"{link}\"{own}>{label}</a>"))
         });
         let links: Vec<String> = links.collect();
         if links.is_empty() {
@@ -304,13 +324,9 @@ pub(crate) fn data_script(data: &Value) -> String {
     format!("<script type=\"application/ld+json\">{text}</script>\n")
 }
 
-fn paragraph(class: &str, text: Option<&str>) -> String {
-    let class = match class {
-        "" => String::new(),
-        class => format!(" class=\"{class}\""),
-    };
+fn paragraph(attributes: &str, text: Option<&str>) -> String {
     text.map_or_else(String::new, |text| {
-        format!("<p{class}>{}</p>", escape(text))
+        format!("<p{attributes}>{}</p>", escape(text))
     })
 }
 
@@ -377,6 +393,38 @@ mod tests {
                 "{html}"
             );
         }
+    }
+
+    #[test]
+    fn the_organisers_words_and_links_say_their_language_on_a_page_in_another() {
+        let details = json!({"subtitle": "Ein Abend", "description": "Zwei Stunden.", "language": "de",
+            "links": {"terms": "https://tickets.example/agb"}});
+        let settings = settings(details);
+        let request = PageRequest::default();
+        let html = |markup: &EventMarkup<'_>| {
+            let parts = [
+                markup.header(),
+                markup.entry(""),
+                markup.about(),
+                markup.links(),
+            ];
+            parts.concat()
+        };
+        let english = html(&markup(&settings, &request));
+        for part in [
+            "<h1 lang=\"de\">",
+            "<h2 lang=\"de\">",
+            "<p class=\"subtitle\" lang=\"de\">Ein Abend",
+            "<p class=\"plain\" lang=\"de\">",
+            "agb\" hreflang=\"de\">Terms",
+        ] {
+            assert!(english.contains(part), "{part}: {english}");
+        }
+        let german = html(&EventMarkup {
+            language: Language::parse("de").unwrap(),
+            ..markup(&settings, &request)
+        });
+        assert!(!german.contains("lang="), "{german}");
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl FromRequestParts<App> for ReturnTo {
 impl ReturnTo {
     /// Returns the address of the queue page that leads there.
     fn queue(&self, request: &PageRequest, event: &EventId) -> String {
-        request.prefix.path(&format!("/e/{event}{}", self.query()))
+        let path = format!("/e/{event}{}", self.query());
+        request.onward(&request.prefix.path(&path))
     }
 
     fn query(&self) -> String {

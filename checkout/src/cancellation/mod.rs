@@ -10,7 +10,6 @@ use crate::app::{App, Shop};
 use crate::inventory::{CancellationProgress, EventCancelled};
 use crate::organiser::{Change, known, record};
 use crate::sessions::event_id;
-use crate::text::is_line;
 use crate::waiting_room::Reported;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -22,6 +21,7 @@ use shared::http::detached::to_the_end;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Problem};
 use shared::organiser::Organiser;
+use shared::plain_text::check_line;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -51,10 +51,8 @@ async fn cancel_event(
     Path(event): Path<String>,
     Input(input, _): Input<CancelInput>,
 ) -> Result<(StatusCode, Json<CancellationProgress>), Problem> {
-    if !is_line(&input.reason, REASON_CHARS_MAX) {
-        let why = format!("1 to {REASON_CHARS_MAX} characters, on one line");
-        return Err(Problem::invalid("reason", why));
-    }
+    let reason = check_line(&input.reason, REASON_CHARS_MAX);
+    reason.map_err(|why| Problem::invalid("reason", why))?;
     let event = known(&shop, &event).await?;
     to_the_end(async move {
         let reason = input.reason.trim();

@@ -69,6 +69,11 @@ pub struct DoorBundle {
     pub next: Option<String>,
 }
 
+/// Longest time in ms that a scan may have waited on a door to be sent.
+const LATE_MAX_MS: i64 = 7 * 24 * 3_600_000;
+/// Largest lead in ms of a door's clock that is as good as right.
+const LEAD_MAX_MS: i64 = 5 * 60_000;
+
 /// A ticket shown at a door.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
@@ -78,8 +83,24 @@ pub struct Scan {
     pub door: String,
     /// The door's own id of this scan: one that is sent again has the answer that it had.
     pub scan: Option<String>,
-    /// When it was scanned, if that was before it was sent.
+    /// When it was scanned by the door's clock, if that was before it was sent.
     pub at: Option<Time>,
+}
+
+impl Scan {
+    /// Returns the time that counts, and that of the door's clock if it is doubtful. Phones may have
+    /// any time: one that is not of the days before now counts for nothing, and the scan is of now. No
+    /// scan is of later than now.
+    fn time(&self, now: Time) -> (Time, Option<Time>) {
+        let Some(at) = self.at else {
+            return (now, None);
+        };
+        let plausible = now.0 - LATE_MAX_MS..=now.0 + LEAD_MAX_MS;
+        match plausible.contains(&at.0) {
+            true => (at.min(now), None),
+            false => (now, Some(at)),
+        }
+    }
 }
 
 /// A ticket that was checked in by a scan.
@@ -89,6 +110,10 @@ pub struct CheckedIn {
     pub ticket: IssuedTicket,
     /// Whether the same scan had been sent before.
     pub repeated: bool,
+    /// Time of the door's clock, if it is doubtful: more than 7 days ago, or more than 5 minutes to
+    /// come. The ticket is checked in as of when the scan came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubtful_at: Option<Time>,
 }
 
 /// Check-ins of an event.
@@ -113,10 +138,9 @@ impl Inventory {
     /// Checks a ticket in. The first scan wins, at whatever door.
     pub async fn check_in(&self, event: &EventId, scan: &Scan) -> Result<CheckedIn, Refused> {
         let (found, ticket) = self.verify(event, &scan.code).await?;
-        let now = self.now();
+        let (at, doubtful_at) = scan.time(self.now());
         let check_in = CheckIn {
-            // The clock of a door may be wrong, but no one comes in later than now.
-            at: scan.at.map_or(now, |at| at.min(now)),
+            at,
             door: scan.door.clone(),
             scan: scan.scan.clone(),
         };
@@ -128,12 +152,14 @@ impl Inventory {
             return Ok(CheckedIn {
                 ticket,
                 repeated: false,
+                doubtful_at,
             });
         };
         if first.scan.is_some() && (&first.scan, &first.door) == (&check_in.scan, &check_in.door) {
             return Ok(CheckedIn {
                 ticket: ticket.used(Some(&first)),
                 repeated: true,
+                doubtful_at,
             });
         }
         Err(Refused::TicketUsed {
@@ -298,4 +324,33 @@ fn show(event_state: &EventState, found: &DoorTicket) -> Result<IssuedTicket, Re
         door: None,
     };
     Ok(ticket.used(found.check_in.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_counts_at_the_time_of_its_door_only_within_the_days_before_now() {
+        let now = Time(1_800_000_000_000);
+        let week = 7 * 24 * 3_600_000;
+        for (at, counted, is_doubtful) in [
+            (now.0 - 1, now.0 - 1, false),
+            (now.0 - week, now.0 - week, false),
+            (now.0 - week - 1, now.0, true),
+            (0, now.0, true),
+            (i64::MIN / 2, now.0, true),
+            (now.0 + 300_000, now.0, false),
+            (now.0 + 300_001, now.0, true),
+            (i64::MAX, now.0, true),
+        ] {
+            let scan = Scan {
+                at: Some(Time(at)),
+                ..Scan::default()
+            };
+            let doubtful = is_doubtful.then_some(Time(at));
+            assert_eq!(scan.time(now), (Time(counted), doubtful), "{at}");
+        }
+        assert_eq!(Scan::default().time(now), (now, None));
+    }
 }

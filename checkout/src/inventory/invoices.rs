@@ -2,9 +2,9 @@
 
 use super::money::Money;
 use super::price_line::PriceLine;
-use crate::text::disturbs_text;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
+use shared::plain_text::{disturbs_text, has_visible};
 use shared::time::Time;
 use utoipa::ToSchema;
 
@@ -34,7 +34,7 @@ impl Invoicing {
     pub(super) fn mistakes(&self) -> Vec<(String, String)> {
         let is_text = |text: &str, chars_max: usize| {
             text.chars().count() <= chars_max
-                && !text.trim().is_empty()
+                && has_visible(text)
                 && !text.chars().any(|c| disturbs_text(c) && c != '\n')
         };
         let is_seller = is_text(&self.seller, SELLER_CHARS_MAX)
@@ -49,12 +49,12 @@ impl Invoicing {
             (
                 is_seller,
                 "seller",
-                "1 to 500 characters, on up to 10 lines",
+                "1 to 500 characters on up to 10 lines, of which some can be seen",
             ),
             (
                 self.tax_id.as_ref().is_none_or(is_tax_id),
                 "tax_id",
-                "1 to 100 characters, on one line",
+                "1 to 100 characters on one line, of which some can be seen",
             ),
             (is_series, "series", "1 to 20 capital letters and digits"),
         ];

@@ -84,6 +84,15 @@ impl Inventory {
         Ok(list)
     }
 
+    /// Returns whether an event has an order.
+    pub async fn has_order(&self, event: &EventId, order: &str) -> Result<bool, Refused> {
+        let key = OrderKey {
+            event: event.clone(),
+            id: order.to_owned(),
+        };
+        Ok(self.buyer(&key).await?.is_some())
+    }
+
     /// Changes the name and the address of an order's buyer. Returns the buyer as it was before.
     pub async fn change_buyer(
         &self,

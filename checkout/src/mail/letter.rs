@@ -1,8 +1,8 @@
 //! A letter: its blocks, written as plain text and as HTML. All values are escaped here.
 
-use crate::text::one_line;
 use shared::event_details::Colours;
 use shared::http::static_files::escape;
+use shared::plain_text::one_line;
 use shared::texts::Language;
 use std::fmt::Write as _;
 

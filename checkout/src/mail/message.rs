@@ -3,11 +3,11 @@
 use super::letter::{Letter, TicketBlock};
 use crate::inventory::mail::NewMail;
 use crate::qr_picture::picture;
-use crate::text::one_line;
 use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
+use shared::plain_text::one_line;
 use shared::time::Time;
 use std::time::{Duration, SystemTime};
 use url::Host;

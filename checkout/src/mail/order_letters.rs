@@ -4,11 +4,11 @@ use super::letter::{Letter, LetterBlock, TicketBlock};
 use crate::event_words::{facts_of, links_of, venue};
 use crate::inventory::mail::{MailKind, NewMail};
 use crate::inventory::{Buyer, Money, Order, Ticket};
-use crate::text::one_line;
 use crate::waiting_room::EventFacts;
 use lettre::message::Mailbox;
 use shared::event_details::EventDetails;
 use shared::icalendar::{basic, calendar, escaped};
+use shared::plain_text::one_line;
 use shared::texts::Language;
 
 /// An order with its event, and who writes about it.

@@ -2,13 +2,13 @@
 
 use crate::inventory::outbox::EventType;
 use crate::inventory::webhooks::{EndpointSettings, EndpointState, WebhookEndpoint};
-use crate::text::is_line;
 use crate::waiting_room::WaitingRoom;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::http::problem::Problem;
 use shared::ids::EventId;
 use shared::outbound::Outbound;
+use shared::plain_text::check_line;
 use shared::time::Time;
 use url::Url;
 
@@ -144,11 +144,8 @@ pub(super) fn check(
 ) -> Result<(), Problem> {
     let mut wrong = Vec::new();
     let mut refuse = |field: &str, why: String| wrong.push((field.to_owned(), why));
-    if !is_line(&settings.name, NAME_CHARS_MAX) {
-        refuse(
-            "name",
-            format!("a line of 1 to {NAME_CHARS_MAX} characters"),
-        );
+    if let Err(why) = check_line(&settings.name, NAME_CHARS_MAX) {
+        refuse("name", why);
     }
     if let Some(Err(why)) = outbound.map(|outbound| outbound.check(&settings.url)) {
         refuse("url", why);

@@ -3,7 +3,7 @@
 use super::common::{check_enabled, find, record};
 use crate::app::{App, Shop};
 use crate::inventory::webhooks::{DELIVERIES_MAX, DeliveryCursor, DeliveryRecord};
-use crate::text::is_id;
+use crate::text::{check_after, is_id, unknown_cursor};
 use crate::webhooks::test_message;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -88,13 +88,20 @@ async fn list_deliveries(
 ) -> Result<Json<DeliveryList>, Problem> {
     find(&shop, &webhook).await?;
     let limit = query.limit.unwrap_or(50).clamp(1, DELIVERIES_MAX);
-    let after = query.after.as_deref().map(|after| {
-        let cursor = DeliveryCursor::parse(after).filter(|_| is_id(after));
-        cursor.ok_or_else(|| Problem::invalid("after", "`next` of the answer before"))
+    // Some clients send an empty one for the first page.
+    let after = query.after.as_deref().filter(|after| !after.is_empty());
+    let after = after.map(|after| {
+        let cursor = DeliveryCursor::parse(after).ok_or_else(unknown_cursor)?;
+        check_after("evt_", &cursor.id).map(|()| cursor)
     });
+    let after = after.transpose()?;
     let store = shop.inventory.webhooks();
-    let found = store.deliveries(&webhook, after.transpose()?, limit);
-    let deliveries = found.await?;
+    let deliveries = store.deliveries(&webhook, after.clone(), limit).await?;
+    if let Some(after) = after.filter(|_| deliveries.is_empty())
+        && !is_delivery(&shop, &webhook, after).await?
+    {
+        return Err(unknown_cursor());
+    }
     let last = deliveries
         .last()
         .filter(|_| deliveries.len() == limit as usize);
@@ -103,6 +110,18 @@ async fn list_deliveries(
         DeliveryCursor { created_at, id }.to_string()
     });
     Ok(Json(DeliveryList { deliveries, next }))
+}
+
+/// Returns whether a webhook has the delivery of a cursor.
+async fn is_delivery(shop: &Shop, webhook: &str, of: DeliveryCursor) -> Result<bool, Problem> {
+    // The place right before it: ids are of one length.
+    let before = DeliveryCursor {
+        id: format!("{}~", of.id),
+        created_at: of.created_at,
+    };
+    let store = shop.inventory.webhooks();
+    let found = store.deliveries(webhook, Some(before), 1).await?;
+    Ok(found.first().is_some_and(|delivery| delivery.id == of.id))
 }
 
 /// Post a delivery again that was made or given up, with the same id, and out of order. 409

@@ -1,8 +1,8 @@
 //! Fonts of PDFs, and text that is cut into runs of one font and one direction.
 
-use crate::text::one_line;
 use krilla::text::Font;
 use rustybuzz::{Direction, Face, UnicodeBuffer};
+use shared::plain_text::one_line;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

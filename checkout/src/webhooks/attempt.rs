@@ -3,10 +3,10 @@
 use super::instruments::DeliveryFailureKind;
 use super::signature::sign;
 use crate::inventory::webhooks::{DeliveryNext, DeliveryOutcome, EndpointSettings, QueuedDelivery};
-use crate::text::one_line;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use shared::crypto::random;
 use shared::outbound::{Outbound, OutboundAnswer, OutboundFailure, OutboundFailureKind};
+use shared::plain_text::one_line;
 use shared::time::Time;
 
 /// Time before a delivery is tried again. It doubles with each attempt, up to the longest, and half

@@ -455,3 +455,30 @@ async fn a_certificate_must_be_of_an_authority_that_is_trusted_and_for_the_host(
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_that_the_list_of_deliveries_does_not_have_is_refused_and_its_end_is_empty() {
+    for stage in ProviderStage::posting().await {
+        let receiver = Receiver::start().await;
+        let (webhook, _) = stage.post_to(&receiver, json!({})).await;
+        let test = format!("{WEBHOOKS}/{webhook}/test");
+        for _ in 0..2 {
+            assert_eq!(stage.post_as_organiser(&test).await.0, StatusCode::ACCEPTED);
+        }
+        let list = format!("{WEBHOOKS}/{webhook}/deliveries?limit=1&after=");
+        let mut pages = vec![stage.get(&list).await];
+        for _ in 0..2 {
+            let next = pages.last().unwrap()["next"].as_str().unwrap().to_owned();
+            pages.push(stage.get(&format!("{list}{next}")).await);
+        }
+        assert_ne!(pages[0]["deliveries"], pages[1]["deliveries"]);
+        assert_eq!(pages[2], json!({"deliveries": [], "next": null}));
+        let unknown = format!("1.evt_{}", "0".repeat(40));
+        for after in ["x", "1", "1.x", "now.evt_0", "1.evt_0", &unknown] {
+            let path = format!("{list}{after}");
+            let (status, refused) = stage.send("GET", &path, ORGANISER_KEY, &json!({})).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{after}");
+            assert_eq!(refused["type"], "/problems/unknown-cursor", "{after}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Faults of details, in words for the organiser.
 
 use super::{Colours, EventDetails};
+use crate::plain_text::has_visible;
 use crate::texts::Language;
 use crate::time::Time;
 use crate::web_url::{is_https_url, is_mail_link, link_origin};
@@ -36,7 +37,7 @@ impl FieldMistakes {
         self.check(
             is_fine,
             field,
-            format!("1 to {most} characters on one line"),
+            format!("1 to {most} characters on one line, of which some can be seen"),
         );
     }
 
@@ -68,7 +69,7 @@ impl FieldMistakes {
 }
 
 fn is_within(text: &str, most: usize) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= most
+    has_visible(text) && text.chars().count() <= most
 }
 
 impl EventDetails {
@@ -90,7 +91,9 @@ impl EventDetails {
             let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
             is_within(text, DESCRIPTION_CHARS_MAX) && !text.chars().any(is_odd)
         });
-        let why = format!("1 to {DESCRIPTION_CHARS_MAX} characters of plain text");
+        let why = format!(
+            "1 to {DESCRIPTION_CHARS_MAX} characters of plain text, of which some can be seen"
+        );
         wrong.check(is_text, "description", why);
         wrong.picture("image_url", self.image_url.as_deref());
         wrong.picture("logo_url", self.logo_url.as_deref());

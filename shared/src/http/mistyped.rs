@@ -103,6 +103,7 @@ fn value(met: &str) -> &str {
 mod tests {
     use crate::http::problem::parse_json;
     use serde::Deserialize;
+    use std::collections::BTreeMap;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -115,6 +116,10 @@ mod tests {
         _next: Option<Box<Wish>>,
         #[serde(rename = "either", default)]
         _either: Option<Either>,
+        #[serde(rename = "named", default)]
+        _named: BTreeMap<String, u32>,
+        #[serde(rename = "any", default)]
+        _any: serde_json::Value,
         #[serde(rename = "price", default)]
         _price: Option<i64>,
     }
@@ -210,6 +215,40 @@ mod tests {
         );
         let refused = parse_json::<Wish>(deep.as_bytes()).unwrap_err();
         assert!(!refused.into_value().to_string().contains("recursion"));
+    }
+
+    #[test]
+    fn a_key_that_is_given_twice_is_refused_by_its_name_in_objects_of_any_kind() {
+        for (text, field) in [
+            (r#"{"quantity": 1, "quantity": 2}"#, "quantity"),
+            (
+                r#"{"quantity": 1, "next": {"quantity": 1, "quantity": 1}}"#,
+                "next.quantity",
+            ),
+            (
+                r#"{"quantity": 1, "named": {"a": 1, "b": 2, "a": 3}}"#,
+                "named.a",
+            ),
+            // Also as it may be written otherwise, and where numbers are read as whole ones.
+            (
+                r#"{"quantity": 1.0, "named": {"a": 1.0, "\u0061": 3.0}}"#,
+                "named.a",
+            ),
+            (
+                r#"{"quantity": 1, "any": {"list": [{"x": {}, "y": 1, "x": 2}]}}"#,
+                "any.list[0].x",
+            ),
+        ] {
+            let refused = parse_json::<Wish>(text.as_bytes()).unwrap_err();
+            let told = refused.into_value();
+            assert_eq!(told["status"], 422, "{text}");
+            assert_eq!(told["errors"][0]["field"], field, "{text}");
+            let key = field.rsplit('.').next().unwrap();
+            let detail = format!("the key '{key}' is given twice");
+            assert_eq!(told["errors"][0]["detail"], detail, "{text}");
+        }
+        let once = r#"{"quantity": 1, "named": {"a": 1, "A": 1}, "any": [{"x": 1}, {"x": 1}]}"#;
+        assert!(parse_json::<Wish>(once.as_bytes()).is_ok());
     }
 
     #[test]

@@ -99,6 +99,19 @@ impl PageRequest {
         Some(format!("?{}", query.finish()))
     }
 
+    /// Returns the language that links of the page carry on: the one in its address, if the browser has
+    /// not shown that it keeps the cookie.
+    pub(super) fn carried(&self) -> Option<Language> {
+        self.by_address
+            .filter(|language| self.by_cookie != Some(*language))
+    }
+
+    /// Returns the address of another page of ours, in the language that links carry on.
+    pub fn onward(&self, path: &str) -> String {
+        self.carried()
+            .map_or_else(|| path.to_owned(), |language| with_language(path, language))
+    }
+
     /// Returns the cookie that remembers a language which the address names, until the browser is
     /// closed. It identifies no one.
     pub(super) fn cookie(&self) -> Option<HeaderValue> {
@@ -106,6 +119,12 @@ impl PageRequest {
         let text = format!("{COOKIE}={code}; Path={path}; SameSite=Lax");
         HeaderValue::try_from(text).ok()
     }
+}
+
+/// Adds a language to an address.
+fn with_language(address: &str, language: Language) -> String {
+    let mark = if address.contains('?') { '&' } else { '?' };
+    format!("{address}{mark}{PARAMETER}={}", language.code())
 }
 
 impl<S: Sync> FromRequestParts<S> for PageRequest {

@@ -9,7 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::{HeaderValue, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use std::error::Error as _;
@@ -197,37 +197,44 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
 /// 400 or 422.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let read = serde_path_to_error::deserialize(Strict(&mut reader));
-    if read.is_err()
-        && let Some(value) = with_whole_numbers(bytes)
-        && let Ok(value) = T::deserialize(Strict(value))
-    {
-        return Ok(value);
-    }
-    let value = read.map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        // A wrong type may be met before the place where the text stops being JSON at all.
-        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
-        if is_json {
-            let path = if path == "." { "" } else { path.as_str() };
-            let (field, detail) = in_words("body", path, strip_position(&inner.to_string()));
-            Problem::invalid(&field, detail)
-                .with("line", inner.line())
-                .with("column", inner.column())
-        } else {
-            malformed(&inner.to_string())
+    let wrong = match serde_path_to_error::deserialize(Strict(&mut reader)) {
+        Ok(value) => {
+            let end = reader.end();
+            end.map_err(|error| malformed(&error.to_string()))?;
+            return Ok(value);
         }
-    })?;
-    reader
-        .end()
-        .map_err(|error| malformed(&error.to_string()))?;
-    Ok(value)
+        Err(wrong) => wrong,
+    };
+    // A wrong type may be met before a key that is given twice, and before the place where the text
+    // stops being JSON at all.
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let any: Result<Value, _> = serde_path_to_error::deserialize(Strict(&mut reader));
+    let value = any.map_err(
+        |wrong| match serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+            true => mistyped(wrong),
+            false => malformed(&wrong.into_inner().to_string()),
+        },
+    )?;
+    let end = reader.end();
+    end.map_err(|error| malformed(&error.to_string()))?;
+    let read = T::deserialize(Strict(with_whole_numbers(value)));
+    read.map_err(|_| mistyped(wrong))
 }
 
-/// Reads JSON with `16.0` as `16`: a whole number in JSON Schema, where clients write it so that
+/// Returns the problem of a value that is JSON and not what is needed.
+fn mistyped(wrong: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let path = wrong.path().to_string();
+    let path = if path == "." { "" } else { path.as_str() };
+    let inner = wrong.into_inner();
+    let (field, detail) = in_words("body", path, strip_position(&inner.to_string()));
+    Problem::invalid(&field, detail)
+        .with("line", inner.line())
+        .with("column", inner.column())
+}
+
+/// Returns JSON with `16.0` as `16`: a whole number in JSON Schema, where clients write it so that
 /// know no other numbers. Not so amounts of money: 45.0 is meant as 4500 minor units.
-fn with_whole_numbers(bytes: &[u8]) -> Option<Value> {
+fn with_whole_numbers(mut value: Value) -> Value {
     fn visit(value: &mut Value) {
         match value {
             Value::Array(items) => items.iter_mut().for_each(visit),
@@ -245,9 +252,8 @@ fn with_whole_numbers(bytes: &[u8]) -> Option<Value> {
             Value::Null | Value::Bool(_) | Value::String(_) => {}
         }
     }
-    let mut value = serde_json::from_slice(bytes).ok()?;
     visit(&mut value);
-    Some(value)
+    value
 }
 
 /// Up to here every whole number is a float.

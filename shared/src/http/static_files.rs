@@ -102,6 +102,9 @@ pub async fn serve(path: &str, headers: &HeaderMap) -> Result<Response, Problem>
     file.document.response(headers, head).await
 }
 
+/// Beginnings of paths that lead to no page for fans.
+const NO_PAGES: [&str; 4] = ["static/", "api/", "organiser", "door/"];
+
 /// Takes comments that begin a line, empty lines, indents and the types within lines out of a script or
 /// a style sheet: fans on slow networks need not load them. Code after a comment stays. Our scripts hold
 /// no text over several lines in which an indent or an empty line would matter.
@@ -173,6 +176,9 @@ pub fn page_with(
     for (name, html) in markup {
         text = text.replace(&format!("<!--{name}-->"), html);
     }
+    if request.carried().is_some() {
+        text = carried_on(&text, request);
+    }
     let head = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
@@ -182,6 +188,29 @@ pub fn page_with(
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// Puts the language that links carry on into those of a page, and into its forms.
+fn carried_on(page: &str, request: &PageRequest) -> String {
+    let own = format!("{}/", request.prefix.as_str());
+    let leads_to_page = |address: &str| {
+        let path = address.strip_prefix(own.as_str());
+        path.is_some_and(|path| !NO_PAGES.iter().any(|start| path.starts_with(start)))
+    };
+    let mut text = String::with_capacity(page.len());
+    let mut is_address = false;
+    for part in page.split_inclusive("=\"") {
+        let end = if is_address { part.find('"') } else { None };
+        let (address, rest) = part.split_at(end.unwrap_or(0));
+        match leads_to_page(address) {
+            // Addresses are escaped, and so is the mark between two parameters.
+            true => text.push_str(&request.onward(address).replace("&lang=", "&amp;lang=")),
+            false => text.push_str(address),
+        }
+        text.push_str(rest);
+        is_address = part.ends_with(" href=\"") || part.ends_with(" action=\"");
+    }
+    text
 }
 
 /// Returns links to a page in all languages but its own.
@@ -244,7 +273,9 @@ pub fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Files, slimmed};
+    use super::{Files, carried_on, slimmed};
+    use crate::http::page_request::PageRequest;
+    use axum::http::{Extensions, HeaderMap, HeaderValue, Method, header};
     use std::collections::BTreeSet;
 
     fn read(path: &str) -> String {
@@ -279,6 +310,29 @@ mod tests {
             let named: BTreeSet<String> = named.into_iter().map(str::to_owned).collect();
             assert_eq!(named, imported, "{page}");
         }
+    }
+
+    #[test]
+    fn links_and_forms_carry_a_language_on_until_the_cookie_is_seen() {
+        let page = "<link href=\"/static/a.css\"><a href=\"/orders\">b</a><a class=\"c\" href=\"/e/d?x=1&amp;y=2\">\
+            <form method=\"post\" action=\"/e/d/join\"><a href=\"?lang=en\"><a href=\"https://e.example/f\">\
+            <a href=\"/api/docs\"><p data-href=\"/g\" title=\"/h\">";
+        let request = |cookie: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(cookie) = cookie {
+                headers.insert(header::COOKIE, HeaderValue::from_static(cookie));
+            }
+            let uri = "/?lang=de".parse().unwrap();
+            PageRequest::read(&Method::GET, &uri, &headers, &Extensions::new())
+        };
+        let carried = "<link href=\"/static/a.css\"><a href=\"/orders?lang=de\">b</a>\
+            <a class=\"c\" href=\"/e/d?x=1&amp;y=2&amp;lang=de\"><form method=\"post\" action=\"/e/d/join?lang=de\">\
+            <a href=\"?lang=en\"><a href=\"https://e.example/f\"><a href=\"/api/docs\"><p data-href=\"/g\" title=\"/h\">";
+        for cookie in [None, Some("fairline_lang=en")] {
+            assert!(request(cookie).carried().is_some());
+            assert_eq!(carried_on(page, &request(cookie)), carried);
+        }
+        assert!(request(Some("fairline_lang=de")).carried().is_none());
     }
 
     #[test]

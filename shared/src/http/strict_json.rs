@@ -1,12 +1,18 @@
-//! JSON in which a list is no object: serde reads one as the members of a struct in their order, so
-//! that `["Ada", "ada@example.org"]` would be a buyer.
+//! JSON in which a list is no object, and in which an object has each key once: serde reads a list as
+//! the members of a struct in their order, so that `["Ada", "ada@example.org"]` would be a buyer, and
+//! the last of several members with one key in a map.
 
+use serde::de::value::StringDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
+use std::collections::HashSet;
 use std::fmt;
 
-/// A deserializer, or a part of one, that reads no list as a struct or a map, at any depth. The variants of
-/// enums are to be words: what they hold is not looked at.
+/// Largest number of characters of a key that a refusal repeats.
+const KEY_CHARS_MAX: usize = 200;
+
+/// A deserializer, or a part of one, that reads no list as a struct or a map, and no key of an object
+/// twice, at any depth. The variants of enums are to be words: what they hold is not looked at.
 pub(super) struct Strict<T>(pub(super) T);
 
 /// A visitor behind [`Strict`].
@@ -140,7 +146,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for StrictVisitor<V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_map(Strict(members))
+        let keys = HashSet::new();
+        self.visitor.visit_map(Members { members, keys })
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, variant: A) -> Result<V::Value, A::Error> {
@@ -163,22 +170,38 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<A> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strict<A> {
+/// Members of an object, with the keys that were read.
+struct Members<A> {
+    members: A,
+    keys: HashSet<String>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_key_seed(seed)
+        let Some(key) = self.members.next_key::<String>()? else {
+            return Ok(None);
+        };
+        // First to the reader, so that it knows of which member an error is.
+        let read = seed.deserialize(StringDeserializer::<A::Error>::new(key.clone()))?;
+        if let Some(repeated) = self.keys.replace(key) {
+            let short: String = repeated.chars().take(KEY_CHARS_MAX).collect();
+            let why = format!("the key '{short}' is given twice");
+            return Err(A::Error::custom(why));
+        }
+        Ok(Some(read))
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.next_value_seed(Strict(seed))
+        self.members.next_value_seed(Strict(seed))
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.0.size_hint()
+        self.members.size_hint()
     }
 }
 

@@ -272,3 +272,115 @@ fn texts_for_scripts_cannot_end_their_element() {
         assert!(!json.contains("\"mail."));
     }
 }
+
+/// Kinds of refusals that no script shows to a fan.
+const SHOWN_TO_NO_FAN: [&str; 49] = [
+    // The queue page and the pages without scripts have words of their own for them.
+    "line-closed",
+    "line-not-open",
+    "no-draw",
+    "no-mail",
+    "no-pass",
+    "too-many-places",
+    // The checkout acts on them: it goes back to the line, or looks at the session.
+    "admission-already-used",
+    "bad-admission",
+    "not-extendable",
+    "slot-lapsed",
+    // No page of ours sends such requests.
+    "foreign-origin",
+    "idempotency-mismatch",
+    "malformed",
+    "not-drawn",
+    "not-in-draw",
+    "not-json",
+    "too-large",
+    // Answers to organisers, doors, payment providers, gates and other services.
+    "admission-shared",
+    "bad-signature",
+    "buyer-erased",
+    "cannot-settle",
+    "checkout-unknown",
+    "checkout-unreachable",
+    "event-exists",
+    "event-has-orders",
+    "event-in-use",
+    "event-on-sale",
+    "no-beacon",
+    "no-buyer",
+    "no-organiser",
+    "no-service-key",
+    "no-such-delivery",
+    "no-such-mail",
+    "no-such-shard",
+    "no-such-visitor",
+    "no-such-webhook",
+    "not-confirmed",
+    "plan-differs",
+    "reseat-differs",
+    "role-too-low",
+    "seating-in-use",
+    "ticket-of-another-event",
+    "ticket-used",
+    "ticket-void",
+    "too-many-webhooks",
+    "unknown-cursor",
+    "webhook-changed",
+    "webhook-disabled",
+    "webhook-sealed",
+];
+
+/// Returns the kinds of refusals that a source names, where it makes a problem or in a table of them.
+fn refusal_kinds(source: &str) -> BTreeSet<&str> {
+    let tested = source.find("#[cfg(test)]").unwrap_or(source.len());
+    let named = ["Problem::new(", "=> (S::", "(status, "].into_iter();
+    let rest = named.flat_map(|start| source[..tested].split(start).skip(1));
+    let kinds = rest.filter_map(|rest| {
+        let (before, rest) = rest.split_once('"')?;
+        let (kind, _) = rest.split_once('"')?;
+        let is_path = |c: char| c.is_ascii_alphanumeric() || "_:, \n".contains(c);
+        let is_word = |c: char| c.is_ascii_lowercase() || c == '-';
+        let is_kind = before.matches(',').count() < 2 && before.chars().all(is_path);
+        (is_kind && !kind.is_empty() && kind.chars().all(is_word)).then_some(kind)
+    });
+    kinds.collect()
+}
+
+#[test]
+fn each_refusal_that_a_fan_may_read_has_a_text() {
+    let sources = sources();
+    let kinds: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|(_, source)| refusal_kinds(source))
+        .collect();
+    for kind in &kinds {
+        let has_text = phrases("en").contains_key(&format!("refusal.{kind}"));
+        let is_left_out = SHOWN_TO_NO_FAN.contains(kind);
+        assert!(
+            has_text != is_left_out,
+            "{kind}: a text {has_text}, left out {is_left_out}"
+        );
+    }
+    for kind in SHOWN_TO_NO_FAN {
+        assert!(kinds.contains(kind), "no refusal is '{kind}'");
+    }
+    let texts = phrases("en")
+        .keys()
+        .filter_map(|key| key.strip_prefix("refusal."));
+    for text in texts {
+        let kind = text.trim_end_matches("-to").trim_end_matches("-here");
+        assert!(kinds.contains(kind), "no refusal is '{kind}'");
+    }
+}
+
+#[test]
+fn a_text_with_a_limit_has_a_form_for_each_plural() {
+    for language in Language::all() {
+        for (key, phrase) in phrases(language.code()) {
+            if values(phrase).contains("limit") {
+                let has_forms = matches!(phrase, Phrase::Forms(forms) if forms.contains_key("one"));
+                assert!(has_forms, "{language:?}: {key}");
+            }
+        }
+    }
+}

@@ -88,10 +88,15 @@ async fn a_door_checks_a_ticket_in_once_and_learns_of_a_refund() {
         (2, &Value::Null)
     );
     assert!(!bundle.to_string().contains("FL2."), "a list opens no door");
-    for path in ["door-bundle?after=%00", "orders?after=%00"] {
-        let refused = stage.get(&format!("{EVENT}/{path}"), OPERATOR).await;
-        assert_problem(&refused, 422, "invalid");
+    for after in ["%00", "x", "tix_", "tix_0", "ord_5e8840f3"] {
+        let path = format!("{EVENT}/door-bundle?after={after}");
+        let refused = stage.get(&path, OPERATOR).await;
+        assert_problem(&refused, 400, "unknown-cursor");
     }
+    let id_before = word(&bundle["tickets"][0]["id"]);
+    let path = format!("{EVENT}/door-bundle?after={id_before}");
+    let rest = stage.get(&path, DOOR).await.ok().unwrap();
+    assert_eq!(rest["tickets"], json!([bundle["tickets"][1]]));
 
     let undo = format!("{EVENT}/checkins/{}", word(id));
     let undo = async |key: &str| {
@@ -137,7 +142,7 @@ async fn scans_made_without_a_connection_are_merged_and_conflicts_are_told() {
         .unwrap()
         .ok()
         .unwrap();
-    let at = "2026-01-01T00:00:00Z";
+    let at = "2027-01-15T07:00:00Z";
     let late = json!({"door": "South", "scans": [
         {"code": code(0), "scan": "a", "at": at},
         {"code": code(1), "scan": "b", "at": at},
@@ -168,4 +173,42 @@ async fn scans_made_without_a_connection_are_merged_and_conflicts_are_told() {
         422,
         "invalid",
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_of_a_phone_whose_clock_is_wrong_lets_in_at_the_servers_time_and_is_told() {
+    let stage = Stage::open().await;
+    let seats = ["st-A-1", "st-A-2", "st-A-3"];
+    let paid = buy(&stage, &seats).await;
+    let code = |at: usize| word(&paid["tickets"][at]["code"]);
+    let now = stage.clock.now().to_string();
+    let post = async |path: &str, body: Value| {
+        let path = format!("{EVENT}/{path}");
+        let answer = stage.client.post(&path, DOOR, body).await;
+        answer.unwrap().ok().unwrap()
+    };
+    let (long_ago, to_come) = ("1970-01-01T00:00:07Z", "2038-01-19T03:14:07Z");
+    let late = json!({"door": "South", "scans": [
+        {"code": code(0), "scan": "a", "at": long_ago},
+        {"code": code(1), "scan": "b", "at": to_come},
+    ]});
+    for _ in 0..2 {
+        let merged = post("checkins/merge", late.clone()).await;
+        for (at, told) in [long_ago, to_come].into_iter().enumerate() {
+            let scan = &merged["scans"][at];
+            assert_eq!(scan["outcome"], "checked_in");
+            assert_eq!(scan["ticket"]["used_at"], now);
+            assert_eq!(scan["doubtful_at"], told);
+        }
+    }
+    let noted = stage.audited("checkins.doubtful-clock").await;
+    assert_eq!(noted["from"], json!({"door": "South"}));
+    let scans = json!([{"scan": "a", "at": long_ago}, {"scan": "b", "at": to_come}]);
+    assert_eq!(noted["to"], scans);
+    let scan = json!({"code": code(2), "door": "North", "scan": "c", "at": long_ago});
+    let single = post("checkins", scan).await;
+    assert_eq!(single["ticket"]["used_at"], now);
+    assert_eq!(single["doubtful_at"], long_ago);
+    let noted = stage.audited("checkins.doubtful-clock").await;
+    assert_eq!(noted["to"], json!([{"scan": "c", "at": long_ago}]));
 }

@@ -69,8 +69,17 @@ async fn organisers_page_search_and_correct_orders_and_viewers_find_no_buyer() {
     // An empty cursor is the first page, and one that is none is no empty list.
     let first = list("limit=1&after=", KEY).await;
     assert_eq!(first["orders"][0]["id"], orders[1]["id"]);
-    let wrong = stage.get(&format!("{EVENT}/orders?after=x"), KEY).await;
-    assert_eq!(wrong.status, 422, "{}", wrong.body);
+    let unknown = format!("ord_{}", "0".repeat(40));
+    let of_buyer = format!("{unknown}&q=ada");
+    for after in ["x", "%00", "ord_x", &unknown, &of_buyer] {
+        let path = format!("{EVENT}/orders?after={after}");
+        let wrong = stage.get(&path, KEY).await;
+        assert_problem(&wrong, 400, "unknown-cursor");
+    }
+    // The last order is one that there is.
+    let last = word(&orders[0]["id"]);
+    let end = list(&format!("limit=1&after={last}"), KEY).await;
+    assert_eq!(end, json!({"orders": [], "next": null}));
     assert_eq!(
         list("q=BEN", OPERATOR).await["orders"]
             .as_array()

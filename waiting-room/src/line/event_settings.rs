@@ -8,6 +8,7 @@ use shared::cancellation::Cancellation;
 use shared::event_details::EventDetails;
 use shared::http::problem::present;
 use shared::ids::EventId;
+use shared::plain_text::has_visible;
 use shared::time::Time;
 use shared::web_url::link_origin;
 
@@ -233,7 +234,7 @@ impl EventSettings {
         );
         set(&mut next.passthrough_before_opening, before);
         set(&mut next.passthrough_after_closing, after);
-        next.message = next.message.filter(|message| !message.trim().is_empty());
+        next.message = next.message.filter(|message| has_visible(message));
         if self.cancelled.is_some() {
             next.closes_at = self.closes_at;
         } else if let Some(cancelled) = &patch.cancelled {
@@ -257,12 +258,9 @@ impl EventSettings {
                 wrong.push((field.to_owned(), why.to_owned()));
             }
         };
-        let name = self.name.trim();
-        check(
-            !name.is_empty() && self.name.chars().count() <= 200,
-            "name",
-            "1 to 200 characters",
-        );
+        let is_name = has_visible(&self.name) && self.name.chars().count() <= 200;
+        let why = "1 to 200 characters, of which some can be seen";
+        check(is_name, "name", why);
         let beacon = self.beacon.as_ref();
         let is_known = beacon.is_none_or(|beacon| beacon.published_at().is_some());
         let why = "a name of drand's, quicknet or default, and a round from 1";

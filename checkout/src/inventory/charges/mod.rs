@@ -11,10 +11,10 @@ pub use ticket_types::{CategoryPrices, Prices, TicketTypePrice};
 use super::money::Currency;
 use super::price_line::LineKind;
 use super::seat_price::SeatPrice;
-use crate::text::is_line;
 use lines::groups;
 use percent::WHOLE;
 use serde::{Deserialize, Serialize};
+use shared::plain_text::check_line;
 use utoipa::ToSchema;
 
 /// Largest number of fees, and of taxes, of an event.
@@ -207,13 +207,11 @@ impl Charges {
             let why = format!("at most {CHARGES_MAX}");
             check(count <= CHARGES_MAX, list.to_owned(), why);
         }
-        let name = format!("1 to {NAME_CHARS_MAX} characters, on one line");
         for (at, fee) in self.fees.iter().enumerate() {
-            check(
-                is_line(&fee.name, NAME_CHARS_MAX),
-                format!("fees[{at}].name"),
-                name.clone(),
-            );
+            let why = check_line(&fee.name, NAME_CHARS_MAX)
+                .err()
+                .unwrap_or_default();
+            check(why.is_empty(), format!("fees[{at}].name"), why);
             let is_one = fee.amount.is_some() != fee.percent.is_some();
             let why = "either amount or percent".to_owned();
             check(is_one, format!("fees[{at}]"), why);
@@ -222,11 +220,10 @@ impl Charges {
             check(why.is_empty(), format!("fees[{at}].amount"), why);
         }
         for (at, tax) in self.taxes.iter().enumerate() {
-            check(
-                is_line(&tax.name, NAME_CHARS_MAX),
-                format!("taxes[{at}].name"),
-                name.clone(),
-            );
+            let why = check_line(&tax.name, NAME_CHARS_MAX)
+                .err()
+                .unwrap_or_default();
+            check(why.is_empty(), format!("taxes[{at}].name"), why);
             let why = "tickets, fees or both".to_owned();
             let is_on = matches!(tax.on[..], [_]) || matches!(tax.on[..], [a, b] if a != b);
             check(is_on, format!("taxes[{at}].on"), why);

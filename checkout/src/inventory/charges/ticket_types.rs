@@ -5,8 +5,8 @@ use crate::inventory::layout::Layout;
 use crate::inventory::model::Refused;
 use crate::inventory::money::Currency;
 use crate::inventory::seat_price::{ChosenTypes, SeatPrice, TicketType};
-use crate::text::is_line;
 use serde::{Deserialize, Serialize};
+use shared::plain_text::check_line;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -107,11 +107,8 @@ impl CategoryPrices {
         let mut check = |checked: Result<(), String>, field: String| {
             wrong.extend(checked.err().map(|why| (field, why)));
         };
-        let line = |text: Option<&str>, most: usize| {
-            let why = || format!("1 to {most} characters, on one line");
-            let is_fine = text.is_none_or(|text| is_line(text, most));
-            is_fine.then_some(()).ok_or_else(why)
-        };
+        let line =
+            |text: Option<&str>, most: usize| text.map_or(Ok(()), |text| check_line(text, most));
         let is_few = self.ticket_types.len() <= TYPES_MAX;
         let few = is_few.then_some(());
         check(

@@ -5,6 +5,7 @@ use super::draft::{Draft, DraftRow, DraftSeat, DraftZone};
 use super::findings::{Findings, on_one_line};
 use super::{BLOCKS_MAX, Category, Hints, Layout, SEATS_MAX};
 use csv::{ReaderBuilder, StringRecord, Trim};
+use shared::plain_text::has_visible;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -174,6 +175,10 @@ impl List {
                 let why = format!("line {line}: {name} has more than 200 characters");
                 findings.fault(&format!("line {line}"), why);
                 return String::new();
+            }
+            if !text.is_empty() && !has_visible(&text) {
+                let why = format!("line {line}: {name} has nothing that can be seen");
+                findings.fault(&format!("line {line}"), why);
             }
             text.into_owned()
         };

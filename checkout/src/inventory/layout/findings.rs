@@ -1,8 +1,8 @@
 //! Faults and warnings found while a plan is read, and readers of JSON values that note them.
 
-use crate::text::{disturbs_text, one_line};
 use serde_json::{Map, Value};
 use shared::http::problem::Problem;
+use shared::plain_text::{disturbs_text, has_visible, one_line};
 use std::borrow::Cow;
 
 /// Largest number of faults, and of warnings, that are listed; the rest is counted.
@@ -162,6 +162,10 @@ impl Findings {
             let why = format!("{} has more than {chars_max} characters", spoken(name));
             self.fault_at(at, name, &why);
             return Cow::Borrowed("");
+        }
+        if !text.is_empty() && !has_visible(&text) {
+            let why = format!("{} has nothing that can be seen", spoken(name));
+            self.fault_at(at, name, &why);
         }
         text
     }

@@ -6,6 +6,7 @@ use super::findings::{Findings, Object, Spot, Where};
 use super::shapes::round;
 use super::{BLOCKS_MAX, CATEGORIES_MAX, Category, Hints, Layout, PlanRow, PlanSection, SEATS_MAX};
 use serde_json::Value;
+use shared::plain_text::has_visible;
 use std::borrow::Cow;
 
 /// Largest number of rows of a section, and of seats of a row.
@@ -130,7 +131,9 @@ fn read_category(from: &Object, at: Where<'_>, findings: &mut Findings) -> Optio
     findings.no_others(from, &CATEGORY_FIELDS, at);
     let id = findings.id(from, "id", at);
     let name = findings.name(from, "name", at);
-    if name.is_empty() && !from.contains_key("name") {
+    let is_blank =
+        |name: &Value| name.is_null() || name.as_str().is_some_and(|name| name.trim().is_empty());
+    if from.get("name").is_none_or(is_blank) {
         findings.fault_at(at, "name", "it has no name");
     }
     let mut category = category(&id, &name);
@@ -238,14 +241,14 @@ fn read_labels(from: &Object, count: usize, at: Where<'_>, findings: &mut Findin
             _ => return None,
         };
         let is_short = (1..=ROW_LABEL_CHARS_MAX).contains(&text.chars().count());
-        (is_short && !text.chars().any(char::is_control)).then_some(text)
+        (is_short && has_visible(&text) && !text.chars().any(char::is_control)).then_some(text)
     };
     let labels: Option<Vec<String>> = list.iter().map(label).collect();
     match labels.filter(|labels| labels.len() == count) {
         Some(labels) => labels,
         None => {
             let why = format!(
-                "row labels are {count} texts, one for each row, of 1 to {ROW_LABEL_CHARS_MAX} characters"
+                "row labels are {count} texts, one for each row, of 1 to {ROW_LABEL_CHARS_MAX} characters, of which some can be seen"
             );
             findings.fault_at(at, "row_labels", &why);
             letters()

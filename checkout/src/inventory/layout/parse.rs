@@ -47,6 +47,9 @@ pub struct Parsed {
     pub warnings: Vec<String>,
 }
 
+/// Reader of the JSON of a plan.
+type ReadJson = fn(&str) -> Result<Value, Problem>;
+
 /// A plan without its wrappers.
 enum PlanSource {
     Json(Object),
@@ -70,7 +73,7 @@ pub async fn preview_on_a_thread(bytes: Vec<u8>) -> Result<Parsed, Problem> {
     on_a_thread(move || {
         let text = decode(&bytes)?;
         let mut findings = Findings::default();
-        let (layout, format) = understand(&text, &mut findings)?;
+        let (layout, format) = understand(&text, read_new, &mut findings)?;
         findings.forgive_unpriced();
         let mut parsed = checked(layout, format, findings)?;
         parsed.layout.plan = text.into_owned();
@@ -103,13 +106,17 @@ pub fn parse(bytes: &[u8]) -> Result<Layout, Problem> {
 }
 
 /// Reads a plan that was set by this version or an earlier one: what is a fault by now does not
-/// keep the event from being loaded.
+/// keep the event from being loaded. Of a key that is given twice the last one counts.
 ///
 /// # Errors
 /// A problem if it is no plan at all.
 pub fn restore(text: &str) -> Result<Layout, Problem> {
     let mut findings = Findings::default();
-    let (mut layout, _) = understand(text, &mut findings)?;
+    let read_json: ReadJson = |text| {
+        let read = serde_json::from_str(text);
+        read.map_err(|error| refused("plan", error.to_string()))
+    };
+    let (mut layout, _) = understand(text, read_json, &mut findings)?;
     layout.plan = text.to_owned();
     Ok(layout)
 }
@@ -118,7 +125,7 @@ pub fn restore(text: &str) -> Result<Layout, Problem> {
 pub(super) fn read(bytes: &[u8]) -> Result<Parsed, Problem> {
     let text = decode(bytes)?;
     let mut findings = Findings::default();
-    let (layout, format) = understand(&text, &mut findings)?;
+    let (layout, format) = understand(&text, read_new, &mut findings)?;
     let mut parsed = checked(layout, format, findings)?;
     parsed.layout.plan = text.into_owned();
     Ok(parsed)
@@ -172,9 +179,18 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Problem> {
     })
 }
 
-fn understand(text: &str, findings: &mut Findings) -> Result<(Layout, PlanFormat), Problem> {
+/// Reads JSON that a client sends.
+fn read_new(text: &str) -> Result<Value, Problem> {
+    parse_json(text.as_bytes())
+}
+
+fn understand(
+    text: &str,
+    read_json: ReadJson,
+    findings: &mut Findings,
+) -> Result<(Layout, PlanFormat), Problem> {
     let mut additions = Additions::default();
-    let plan = match open(text, &mut additions, findings)? {
+    let plan = match open(text, read_json, &mut additions, findings)? {
         PlanSource::Csv(list, delimiter) => {
             let layout = csv_list::read(&list, delimiter, &additions, findings);
             return Ok((layout, PlanFormat::Csv));
@@ -201,13 +217,14 @@ fn understand(text: &str, findings: &mut Findings) -> Result<(Layout, PlanFormat
 /// Opens what a plan is wrapped in: additions beside it, pretix's API, a list of one.
 fn open(
     text: &str,
+    read_json: ReadJson,
     additions: &mut Additions,
     findings: &mut Findings,
 ) -> Result<PlanSource, Problem> {
     let mut next = Value::String(text.to_owned());
     for _ in 0..=WRAPPERS_MAX * 2 {
         next = match next {
-            Value::String(text) => match text_source(&text)? {
+            Value::String(text) => match text_source(&text, read_json)? {
                 Ok(value) => value,
                 Err(list) => return Ok(list),
             },
@@ -243,11 +260,11 @@ fn open(
 }
 
 /// Returns JSON that a text is, or the list that it is.
-fn text_source(text: &str) -> Result<Result<Value, PlanSource>, Problem> {
+fn text_source(text: &str, read_json: ReadJson) -> Result<Result<Value, PlanSource>, Problem> {
     let text = text.trim_start_matches(|c: char| c == BYTE_ORDER_MARK || c.is_whitespace());
     let text = csv_list::without_separator(text);
     match text.chars().next() {
-        Some('{' | '[') => parse_json(text.as_bytes()).map(Ok),
+        Some('{' | '[') => read_json(text).map(Ok),
         Some(_) => match csv_list::delimiter(text) {
             Some(delimiter) => Ok(Err(PlanSource::Csv(text.to_owned(), delimiter))),
             None => {

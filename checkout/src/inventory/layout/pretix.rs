@@ -72,6 +72,9 @@ fn categories(plan: &Object, findings: &mut Findings) -> Vec<Category> {
         };
         let id = findings.id(from, "name", &spot).into_owned();
         let name = findings.name(from, "name", &spot).into_owned();
+        if name.is_empty() && !id.is_empty() {
+            findings.fault_at(&spot, "name", "it has no name");
+        }
         let mut category = category(&id, &name);
         finish_category(&mut category, from, &field, findings);
         findings.warn_of_others(from, &CATEGORY_FIELDS, &format!("category '{name}'"));

@@ -32,9 +32,10 @@
   };
 
   class Elements {
-    constructor(key, clientSecret) {
+    constructor(key, { clientSecret, locale = "auto" }) {
       this.key = key;
       this.clientSecret = clientSecret;
+      this.locale = locale;
     }
 
     create(kind) {
@@ -43,6 +44,8 @@
         mount: (box) => {
           this.card = frame("/v3/card", "Secure payment input frame");
           this.card.element.style.height = "11rem";
+          // Stripe's own form is in this language; here it is only told.
+          this.card.element.lang = this.locale;
           box.append(this.card.element);
         },
       };
@@ -50,7 +53,7 @@
   }
 
   window.Stripe = (key) => ({
-    elements: ({ clientSecret }) => new Elements(key, clientSecret),
+    elements: (options) => new Elements(key, options),
     async confirmPayment({ elements, redirect, confirmParams }) {
       if (redirect !== "if_required" && !confirmParams?.return_url) throw new Error("confirmParams.return_url");
       const { key, clientSecret } = elements;

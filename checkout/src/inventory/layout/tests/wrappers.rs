@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::inventory::layout::restore;
+use serde_json::json;
 
 const PLAN: &str = r#"{"categories": [{"name": "A", "price": 1}], "zones": [{"rows": [
     {"row_number": "Ä", "seats": [{"seat_guid": "g", "seat_number": "1", "category": "A"}]}]}]}"#;
@@ -95,6 +96,39 @@ fn a_stored_plan_of_an_earlier_version_is_loaded_whatever_is_a_fault_by_now() {
     assert_eq!(layout.categories[0].price, 0);
     assert_eq!(layout.find("g"), Some(0));
     assert_eq!(layout.plan, stored);
+}
+
+#[test]
+fn a_key_that_is_given_twice_is_refused_in_a_new_plan_and_the_last_counts_in_a_stored_one() {
+    let twice = PLAN.replace(r#""price": 1"#, r#""price": 1, "price": 2"#);
+    let wrapped = json!({"plan": twice.clone()}).to_string();
+    for plan in [&twice, &wrapped] {
+        let told = refusal(plan);
+        let wanted =
+            json!([{"field": "categories[0].price", "detail": "the key 'price' is given twice"}]);
+        assert_eq!(told["errors"], wanted);
+    }
+    assert_eq!(restore(&twice).unwrap().categories[0].price, 2);
+}
+
+#[test]
+fn names_with_nothing_to_see_are_refused_in_all_formats_and_stored_ones_are_loaded() {
+    let list = "section,row,seat,category\nS,\u{200b},1,C\n";
+    let pretix = r#"{"zones": [{"name": "\u00ad", "rows": [{"seats": [{"seat_guid": "g", "seat_number": "1",
+        "category": "C"}]}]}], "categories": [{"name": "C"}]}"#;
+    for plan in [list, pretix] {
+        let wrapped = json!({"plan": plan, "prices": {"C": 100}}).to_string();
+        let told = refusal(&wrapped).to_string();
+        assert!(told.contains("has nothing that can be seen"), "{told}");
+        assert_eq!(restore(&wrapped).unwrap().seats.len(), 1);
+    }
+    let own = r#"{"categories": [{"id": "A", "name": "A", "price": 1}], "areas": [{"id": "a", "category": "A",
+        "capacity": 1}]}"#;
+    for plan in [PLAN, own] {
+        assert!(parse(plan.as_bytes()).is_ok());
+        let blank = plan.replace(r#""name": "A""#, r#""name": " ""#);
+        assert!(refusal(&blank).to_string().contains("it has no name"));
+    }
 }
 
 #[test]
