@@ -64,7 +64,7 @@ impl Sqlite {
             let rows = query.query_map(params![event.as_str(), from.0, to.0], read_sum)?;
             rows.collect::<rusqlite::Result<Vec<StoredSum>>>()
         });
-        Ok(sums.await?)
+        sums.await
     }
 }
 
