@@ -47,7 +47,10 @@ impl Bench {
     async fn decide(&self, entry: u64, decisions: Vec<LineDecision>) {
         let life = "one".to_owned();
         let from = LogPlace {
-            life: if entry == 1 { String::new() } else { life.clone() },
+            life: match entry {
+                1 => String::new(),
+                _ => life.clone(),
+            },
             entry: entry - 1,
         };
         let at = self.clock.now();
