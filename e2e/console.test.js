@@ -133,6 +133,49 @@ test("a viewer sees the tickets sold an hour and takes the figures as CSV", asyn
   sound(viewer);
 });
 
+test("a viewer reads how many came from the line to a ticket and takes the figures as CSV", async () => {
+  await server.event("way", { admission: { rate_per_minute: 60000, batch_seconds: 1 } });
+  await buy(server, "way", ["st-A-1"]);
+  const line = `${server.url}/api/v1/events/way/line`;
+  const ask = async (method, path, bearer) => {
+    const heads = { ...(bearer && { authorization: `Bearer ${bearer}` }) };
+    return fetch(`${line}${path}`, { method, headers: heads });
+  };
+  const { pass } = await (await ask("POST", "")).json();
+  while (!(await (await ask("GET", "/me", pass)).json()).token);
+  assert.equal((await ask("DELETE", "/me", pass)).status, 204);
+  const total = async () => (await server.call("GET", "/api/v1/organiser/events/way/sales/funnel")).total;
+  const isCounted = ({ finished, left, buyers }) => finished && left && buyers;
+  while (!isCounted(await total())) await new Promise((done) => setTimeout(done, 50));
+  const viewer = await open("viewer-key-0123456789");
+  await viewer.goto(`${server.url}/organiser#/event/way`);
+  const heading = viewer.getByRole("heading", { name: "From the line to a ticket" });
+  const card = viewer.locator("section").filter({ has: heading });
+  await card.getByText("Of those who came, 100% bought. Half waited at most 1 minute").waitFor();
+  const rows = await card.getByRole("row").evaluateAll((all) => all.map((row) => row.innerText.trim().split(/\t/)));
+  assert.deepEqual(rows, [
+    ["Step", "Number", "Of those admitted"],
+    ["Admitted", "2", "100%"],
+    ["Missed their turn", "0", "0%"],
+    ["Came, and their visit is over", "1", "50%"],
+    ["Finished: bought, or ended the visit", "1", "50%"],
+    ["Ran out of time", "0", "0%"],
+    ["Left", "1", "50%"],
+    ["Ejected", "0", "0%"],
+    ["Buyers with a confirmed order", "1", "50%"],
+  ]);
+  await card.getByText("Fans who gave up while they waited leave no trace").waitFor();
+  const download = viewer.waitForEvent("download");
+  await card.getByRole("link", { name: "Download CSV" }).click();
+  const file = await download;
+  assert.equal(file.suggestedFilename(), "way-funnel.csv");
+  const text = await readFile(await file.path(), "utf8");
+  assert.equal(text.trim().split("\r\n").length, 1 + 7 * 24);
+  await accessible(viewer, "the funnel");
+  await shoot(viewer, "console-funnel");
+  sound(viewer);
+});
+
 test("buttons of the dashboard say what went wrong", async () => {
   const admin = await open(KEY);
   await server.kill();

@@ -4,6 +4,7 @@ import { call, locale, root } from "./api.js";
 import { api, atEnd, button, field, form, may, page, phases, say, table } from "./console.js";
 import { orderTable } from "./console-orders.js";
 import { detailFields, inWords, readDetails, zoneField } from "./event-form.js";
+import { funnel } from "./funnel.js";
 import { hourlySales } from "./hourly-sales.js";
 import { make } from "./make.js";
 import { loadCurrencies } from "./money.js";
@@ -44,6 +45,7 @@ function show(id, settings, samples, prices) {
   const plots = make("div", { className: "plots" });
   const shared = make("section", { className: "card" });
   const hourly = hourlySales(url);
+  const way = funnel(url);
   const orders = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Newest orders" });
   page(
     make(
@@ -93,6 +95,7 @@ function show(id, settings, samples, prices) {
         ? [admissionForm(url, settings.admission), messageForm(url, settings.message), visitorForm(url), shared]
         : []),
       hourly.card,
+      way.card,
       make(
         "section",
         { className: "card wide" },
@@ -112,6 +115,7 @@ function show(id, settings, samples, prices) {
     );
   listShared();
   hourly.begin();
+  way.begin();
   let plottedAt = -Infinity,
     heardAt = performance.now();
   const draw = (/** @type {any} */ now) => {

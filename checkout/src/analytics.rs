@@ -1,5 +1,5 @@
-//! Analytics: counts the sales of each hour from the outbox, with a place of its own there. The sale
-//! never waits for it.
+//! Analytics: counts the sales of each hour, and the funnel from the line to them, from the outbox, with
+//! a place of its own there. The sale never waits for it.
 
 use crate::app::Shop;
 use crate::inventory::Refused;

@@ -22,10 +22,11 @@ impl CsvTable {
     }
 
     /// Adds a row. A cell that would be a formula begins with an apostrophe.
-    pub(crate) fn add_row(&mut self, cells: &[&str]) -> io::Result<()> {
-        let row = cells.iter().map(|cell| match cell.starts_with(FORMULAS) {
+    pub(crate) fn add_row(&mut self, cells: &[impl AsRef<str>]) -> io::Result<()> {
+        let cells = cells.iter().map(AsRef::as_ref);
+        let row = cells.map(|cell: &str| match cell.starts_with(FORMULAS) {
             true => Cow::Owned(format!("'{cell}")),
-            false => Cow::Borrowed(*cell),
+            false => Cow::Borrowed(cell),
         });
         let row: Vec<Cow<'_, str>> = row.collect();
         let row = row.iter().map(|cell| cell.as_bytes());

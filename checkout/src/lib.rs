@@ -29,6 +29,7 @@ mod order_tickets;
 mod orders;
 mod organiser;
 mod organiser_blocks;
+mod organiser_funnel;
 mod organiser_mails;
 mod organiser_orders;
 mod organiser_plans;
@@ -95,6 +96,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(organiser_plans::routes())
         .merge(organiser_reseat::routes())
         .merge(organiser_sales::routes())
+        .merge(organiser_funnel::routes())
         .merge(cancellation::routes())
         .merge(desk::routes())
         .merge(invoices::routes())

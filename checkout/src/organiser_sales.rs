@@ -32,11 +32,11 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(export_hourly_sales))
 }
 
-/// Query of the sales by the hour.
+/// Query of the sales, or of the funnel, by the hour.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct HourlyQuery {
+pub(crate) struct HourlyQuery {
     /// Beginning, down to the full hour in UTC: at most 31 days before `to`, 7 days if absent.
     #[param(value_type = Option<String>, format = DateTime, example = "2027-03-01T00:00:00Z")]
     from: Option<Time>,
@@ -47,7 +47,7 @@ struct HourlyQuery {
 
 impl HourlyQuery {
     /// Returns the hours that are asked for: the first, and the one after the last.
-    fn hours(&self, now: Time) -> Result<(Time, Time), Problem> {
+    pub(crate) fn hours(&self, now: Time) -> Result<(Time, Time), Problem> {
         let down = |at: Time| at.0 - at.0.rem_euclid(HOUR_MS);
         let to = self.to.unwrap_or(now);
         let to = down(Time(to.0 + HOUR_MS - 1));
@@ -109,13 +109,20 @@ async fn export_hourly_sales(
     let event = known(&shop, &event).await?;
     let currency = shop.inventory.rules(&event).await?.currency;
     let sales = read(&shop, &event, &query).await?;
-    let table = table(&sales, currency);
+    csv_file(
+        &format!("{event}-hourly-sales.csv"),
+        table(&sales, currency),
+    )
+}
+
+/// Returns the answer with a table to be saved under this name.
+pub(crate) fn csv_file(name: &str, table: io::Result<Vec<u8>>) -> Result<Response, Problem> {
     let table = table.map_err(|_| Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
     let head = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (
             header::CONTENT_DISPOSITION,
-            format!("attachment; filename=\"{event}-hourly-sales.csv\""),
+            format!("attachment; filename=\"{name}\""),
         ),
     ];
     Ok((head, table).into_response())
@@ -143,7 +150,7 @@ fn table(sales: &HourlySales, currency: Currency) -> io::Result<Vec<u8>> {
     let mut columns = COLUMNS.map(str::to_owned).to_vec();
     columns.extend(categories.iter().map(|id| format!("tickets sold: {id}")));
     let mut table = CsvTable::after(BYTE_ORDER_MARK);
-    add(&mut table, &columns)?;
+    table.add_row(&columns)?;
     let mut counted = sales.hours.iter().peekable();
     for hour in (sales.from.0..sales.to.0).step_by(HOUR_MS as usize) {
         let nothing = SalesHour {
@@ -188,13 +195,13 @@ fn add_hour(
         let own = hour.categories.iter().filter(|it| it.category == *id);
         own.map(|it| it.tickets_sold).sum::<i64>().to_string()
     }));
-    add(table, &row)?;
+    table.add_row(&row)?;
     for other in money {
         let mut row = vec![hour.hour.to_string()];
         row.extend(counts.iter().map(|_| String::new()));
         row.extend(amounts(other));
         row.extend(categories.iter().map(|_| String::new()));
-        add(table, &row)?;
+        table.add_row(&row)?;
     }
     Ok(())
 }
@@ -202,9 +209,4 @@ fn add_hour(
 fn amounts((gross, refunded): (Money, Money)) -> [String; 3] {
     let currency = gross.currency.as_str().to_owned();
     [gross.decimal(), refunded.decimal(), currency]
-}
-
-fn add(table: &mut CsvTable, row: &[String]) -> io::Result<()> {
-    let cells: Vec<&str> = row.iter().map(String::as_str).collect();
-    table.add_row(&cells)
 }

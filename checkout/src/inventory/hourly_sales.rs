@@ -1,7 +1,12 @@
-//! Sales of each hour, counted from the events in the outbox: orders, tickets, money, holds.
+//! Sales of each hour, counted from the events in the outbox: orders, tickets, money, holds, and the
+//! funnel from the line to them.
 
+use super::funnel::{Funnel, FunnelFigure, FunnelHour, bound_of};
 use super::model::{Currency, Money, Refused};
-use super::outbox::{EventType, NewPlace, OrderPayload, OutboxRow, PaymentPayload, TicketPayload};
+use super::outbox::{
+    AdmissionPayload, EventType, NewPlace, OrderPayload, OutboxRow, PaymentPayload, TicketPayload,
+};
+use super::payment::ProviderId;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,10 +81,13 @@ pub(super) enum Figure {
     TicketsSold,
     /// In minor units, by category and currency.
     Prices,
+    /// Of the funnel.
+    Funnel(FunnelFigure),
 }
 
 impl Figure {
-    const ALL: [Figure; 10] = [
+    /// Those of the sales.
+    const SALES: [Figure; 10] = [
         Figure::OrdersConfirmed,
         Figure::OrdersRefunded,
         Figure::OrdersCancelled,
@@ -105,6 +113,7 @@ impl Figure {
             Figure::Refunded => "refunded",
             Figure::TicketsSold => "tickets_sold",
             Figure::Prices => "prices",
+            Figure::Funnel(figure) => figure.as_str(),
         }
     }
 }
@@ -163,6 +172,13 @@ impl HourlySums {
                 Figure::TicketsVoided
             }
             EventType::HoldExpired => Figure::HoldsExpired,
+            EventType::AdmissionAdmitted => return self.count_admitted(row),
+            EventType::AdmissionMissed => Figure::Funnel(FunnelFigure::Missed),
+            EventType::AdmissionFinished => {
+                let end = payload::<AdmissionPayload>(row).and_then(|it| it.how);
+                let Some(end) = end else { return };
+                Figure::Funnel(FunnelFigure::of_end(end))
+            }
             _ => return,
         };
         self.add(row, one, "", "", 1);
@@ -173,6 +189,10 @@ impl HourlySums {
             return;
         };
         self.add(row, Figure::OrdersConfirmed, "", "", 1);
+        let is_at_desk = ProviderId::named(&order.provider).is_some_and(ProviderId::is_at_desk);
+        if !is_at_desk && !order.again {
+            self.add(row, Figure::Funnel(FunnelFigure::Buyers), "", "", 1);
+        }
         for ticket in &order.tickets {
             let mut seats = order.seats.iter();
             let Some(seat) = seats.find(|seat| *seat.id == *ticket.seat) else {
@@ -182,6 +202,20 @@ impl HourlySums {
             self.add(row, Figure::TicketsSold, &seat.category, currency, 1);
             let price = seat.price.amount;
             self.add(row, Figure::Prices, &seat.category, currency, price);
+        }
+    }
+
+    fn count_admitted(&mut self, row: &OutboxRow) {
+        let Some(admission) = payload::<AdmissionPayload>(row) else {
+            return;
+        };
+        let mut add = |figure, bound: &str, value| {
+            self.add(row, Figure::Funnel(figure), bound, "", value);
+        };
+        add(FunnelFigure::Admitted, "", 1);
+        if let Some(waited) = admission.waited_seconds {
+            add(FunnelFigure::Waits, &bound_of(waited), 1);
+            add(FunnelFigure::WaitedSeconds, "", waited as i64);
         }
     }
 
@@ -218,19 +252,20 @@ pub(super) struct StoredSum {
     pub(super) value: i64,
 }
 
-/// Returns the hours that have sums, in order. Sums of one key, as of several databases, are added;
-/// a figure that another version counts is left out.
-pub(super) fn hours_of(sums: impl IntoIterator<Item = StoredSum>) -> Vec<SalesHour> {
+/// Returns the hours that have sums of sales, in order. Sums of one key, as of several databases, are
+/// added; a figure that another version counts is left out.
+pub(super) fn hours_of(sums: Vec<StoredSum>) -> Vec<SalesHour> {
     let mut hours: BTreeMap<Time, SalesHour> = BTreeMap::new();
     for sum in sums {
+        let mut known = Figure::SALES.into_iter();
+        let Some(figure) = known.find(|figure| figure.as_str() == sum.figure) else {
+            continue;
+        };
         let hour = hours.entry(sum.hour).or_insert_with(|| SalesHour {
             hour: sum.hour,
             ..SalesHour::default()
         });
-        let mut known = Figure::ALL.into_iter();
-        if let Some(figure) = known.find(|figure| figure.as_str() == sum.figure) {
-            hour.add(figure, &sum);
-        }
+        hour.add(figure, &sum);
     }
     let mut hours: Vec<SalesHour> = hours.into_values().collect();
     for hour in &mut hours {
@@ -239,6 +274,22 @@ pub(super) fn hours_of(sums: impl IntoIterator<Item = StoredSum>) -> Vec<SalesHo
         hour.categories.sort_by(|a, b| a.category.cmp(&b.category));
     }
     hours
+}
+
+/// Returns the hours that have sums of the funnel, in order, added as those of sales.
+pub(super) fn funnel_of(sums: Vec<StoredSum>) -> Vec<FunnelHour> {
+    let mut hours: BTreeMap<Time, Funnel> = BTreeMap::new();
+    for sum in sums {
+        let mut known = FunnelFigure::ALL.into_iter();
+        if let Some(figure) = known.find(|figure| figure.as_str() == sum.figure) {
+            let funnel = hours.entry(sum.hour).or_default();
+            funnel.add(figure, &sum.category, sum.value);
+        }
+    }
+    let hours = hours.into_iter();
+    hours
+        .map(|(hour, funnel)| FunnelHour { hour, funnel })
+        .collect()
 }
 
 impl SalesHour {
@@ -258,6 +309,7 @@ impl SalesHour {
                 &mut self.category(&sum.category, currency).tickets_sold
             }
             Figure::Prices => &mut self.category(&sum.category, currency).prices.amount,
+            Figure::Funnel(_) => return,
         };
         *count += sum.value;
     }
@@ -313,6 +365,14 @@ pub trait HourlySalesStore: Send + Sync {
         from: Time,
         to: Time,
     ) -> Result<Vec<SalesHour>, Refused>;
+
+    /// Returns the funnel of an event, of the same hours, in order.
+    async fn funnel_between(
+        &self,
+        event: &EventId,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<FunnelHour>, Refused>;
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod door;
 mod door_ticket;
 mod engine;
 mod event_state;
+pub mod funnel;
 pub mod hourly_sales;
 mod invoices;
 pub mod layout;

@@ -24,13 +24,13 @@ fn euros(amount: i64) -> Money {
 }
 
 impl Bench {
-    async fn hours(&self) -> Vec<SalesHour> {
+    pub(crate) async fn hours(&self) -> Vec<SalesHour> {
         let sales = self.seats.hourly_sales();
         let all = sales.sales_between(&self.event, Time(0), Time(i64::MAX));
         all.await.unwrap()
     }
 
-    async fn store(&self, owner: &str, lease: OutboxLease, rows: &[OutboxRow]) -> bool {
+    pub(crate) async fn store(&self, owner: &str, lease: OutboxLease, rows: &[OutboxRow]) -> bool {
         let place = NewPlace {
             consumer: CONSUMER,
             owner,
@@ -43,7 +43,7 @@ impl Bench {
     }
 
     /// Returns what is to be counted next, of each shard that the owner may read.
-    async fn next(&self, owner: &str) -> Vec<(OutboxLease, Vec<OutboxRow>)> {
+    pub(crate) async fn next(&self, owner: &str) -> Vec<(OutboxLease, Vec<OutboxRow>)> {
         let outbox = self.seats.outbox();
         let mut next = Vec::new();
         for lease in outbox.lease(CONSUMER, owner).await.unwrap() {
@@ -59,7 +59,7 @@ impl Bench {
     }
 
     /// Counts until there is nothing left, each time as if the answer had been lost once.
-    async fn count(&self, owner: &str) {
+    pub(crate) async fn count(&self, owner: &str) {
         loop {
             let next = self.next(owner).await;
             for (lease, rows) in &next {
@@ -347,7 +347,7 @@ async fn an_event_that_is_gone_leaves_no_figures() {
 }
 
 /// The documented statements that have all be counted anew: for Postgres, then for SQLite.
-fn recount() -> [&'static str; 2] {
+pub(crate) fn recount() -> [&'static str; 2] {
     let document = include_str!("../../../docs/operations.md");
     let (_, section) = document
         .split_once("## Counting the hourly sales anew")

@@ -53,7 +53,7 @@ fn finished(visitor: VisitorId) -> LineDecision {
 }
 
 impl Bench {
-    async fn take_page(&self, from: &LogPlace, page: &LogPage) -> bool {
+    pub(crate) async fn take_page(&self, from: &LogPlace, page: &LogPage) -> bool {
         let taken = self.seats.line_log().take_log(&self.event, from, page);
         taken.await.unwrap()
     }

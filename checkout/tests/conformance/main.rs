@@ -12,6 +12,7 @@ mod blocks;
 mod bounds;
 mod charges;
 mod extensions;
+mod funnel;
 mod holds;
 mod hourly_sales;
 mod invoices;

@@ -21,6 +21,7 @@ mod draws;
 mod event_pages;
 mod extensions;
 mod faults;
+mod funnel;
 mod gate;
 mod gate_away;
 mod gate_statuses;

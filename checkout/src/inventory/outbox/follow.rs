@@ -325,7 +325,13 @@ impl UnitOfWork<'_> {
                 })
                 .collect(),
             created_at: order.created_at,
+            again: is_confirmed && self.has_other_confirmed(order),
         }
+    }
+
+    fn has_other_confirmed(&self, order: &OrderRow) -> bool {
+        let mut orders = self.records.orders.iter();
+        orders.any(|other| other.id != order.id && other.state == OrderState::Confirmed)
     }
 
     /// Adds the tickets that are not valid any more, and those that an order got in place of them. Those

@@ -43,6 +43,9 @@ pub struct OrderPayload {
     pub tickets: Vec<TicketSeat>,
     /// When the order was made.
     pub created_at: Time,
+    /// `order.confirmed`: whether the fan had another confirmed order by then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 /// A ticket and its seat.

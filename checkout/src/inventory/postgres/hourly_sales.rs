@@ -2,6 +2,7 @@
 
 use super::Postgres;
 use super::database::Statement;
+use crate::inventory::funnel::FunnelHour;
 use crate::inventory::hourly_sales::*;
 use crate::inventory::model::*;
 use crate::inventory::outbox::NewPlace;
@@ -45,6 +46,26 @@ impl HourlySalesStore for Postgres {
         from: Time,
         to: Time,
     ) -> Result<Vec<SalesHour>, Refused> {
+        Ok(hours_of(self.sums_between(event, from, to).await?))
+    }
+
+    async fn funnel_between(
+        &self,
+        event: &EventId,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<FunnelHour>, Refused> {
+        Ok(funnel_of(self.sums_between(event, from, to).await?))
+    }
+}
+
+impl Postgres {
+    async fn sums_between(
+        &self,
+        event: &EventId,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<StoredSum>, Refused> {
         let own = self.shard_of(event).await?;
         let reading = self.shards.iter().map(|shard| {
             let read = query(READ).bind(event.as_str()).bind(from.0).bind(to.0);
@@ -59,7 +80,7 @@ impl HourlySalesStore for Postgres {
                 Err(_) => {}
             }
         }
-        Ok(hours_of(sums))
+        Ok(sums)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sales by the hour in SQLite.
 
 use super::{Sqlite, Step, Store};
+use crate::inventory::funnel::FunnelHour;
 use crate::inventory::hourly_sales::*;
 use crate::inventory::model::*;
 use crate::inventory::outbox::NewPlace;
@@ -37,13 +38,33 @@ impl HourlySalesStore for Sqlite {
         from: Time,
         to: Time,
     ) -> Result<Vec<SalesHour>, Refused> {
+        Ok(hours_of(self.sums_between(event, from, to).await?))
+    }
+
+    async fn funnel_between(
+        &self,
+        event: &EventId,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<FunnelHour>, Refused> {
+        Ok(funnel_of(self.sums_between(event, from, to).await?))
+    }
+}
+
+impl Sqlite {
+    async fn sums_between(
+        &self,
+        event: &EventId,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<StoredSum>, Refused> {
         let event = event.clone();
         let sums = self.look(move |file| {
             let mut query = file.prepare(READ)?;
             let rows = query.query_map(params![event.as_str(), from.0, to.0], read_sum)?;
             rows.collect::<rusqlite::Result<Vec<StoredSum>>>()
         });
-        Ok(hours_of(sums.await?))
+        sums.await
     }
 }
 
