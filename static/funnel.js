@@ -21,8 +21,8 @@ export function funnel(url) {
     "p",
     { className: "soft" },
     "Admissions are counted, not people: a fan who joins again and is admitted again counts again. Each figure counts in " +
-      "the hour in which it happened. Fans who gave up while they waited leave no trace, and are not in it; nor are those " +
-      "who are still on their way or inside. Sales at the desk are left out.",
+      "the hour in which it happened. Fans who gave up while they waited leave no trace, and are not in it. Those who " +
+      "are on their way or inside are among the admitted alone. Sales at the desk are left out.",
   );
   return hoursCard("From the line to a ticket", `${url}/sales/funnel`, draw, steps, words, limits);
 }
