@@ -1,6 +1,11 @@
 //! The notifier's own file: which events are done, dead letters, the positions at brokers that keep
 //! none, and the points that orders have.
 
+mod letters;
+mod schema;
+
+pub use letters::{Ahead, DeadLetter, LetterCounts, LetterState};
+
 use crate::event::Event;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
@@ -12,30 +17,14 @@ use std::time::Duration;
 
 /// Days for which ids of done events are kept. Brokers repeat none that is older.
 pub const DONE_DAYS: i64 = 30;
+/// Days for which the points of an order are kept after their last change. A later refund takes none
+/// back.
+pub const POINTS_DAYS: i64 = 730;
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Longest wait for another process that writes to the file.
 const BUSY: Duration = Duration::from_secs(5);
-const SCHEMA: u32 = 1;
-const TABLES: &str = "
-    create table done (
-        consumer text not null, id text not null, at integer not null, event_at integer not null,
-        primary key (consumer, id)) without rowid;
-    create index done_at on done (at);
-    create table dead_letter (
-        number integer primary key autoincrement, consumer text not null, id text not null,
-        type text not null, aggregate text not null, event_at integer not null, data blob not null,
-        fault text, reason text not null, failed_at integer not null,
-        is_retried integer not null default 0, unique (consumer, id));
-    create index dead_letter_aggregate on dead_letter (consumer, aggregate);
-    create table position (
-        consumer text not null, place text not null, next integer not null,
-        primary key (consumer, place)) without rowid;
-    create table order_points (
-        id text primary key, total integer not null, currency text not null,
-        points integer not null) without rowid;
-    create table replay (consumer text primary key, since integer not null) without rowid;
-    pragma user_version = 1;";
-
+/// Largest number of rows that are deleted of a table in one step.
+const PRUNED_MAX: i64 = 1000;
 /// Result of an operation on the file; the error is a sentence for the operator.
 pub type Stored<T> = Result<T, String>;
 
@@ -44,23 +33,6 @@ pub type Stored<T> = Result<T, String>;
 pub struct Store {
     connection: Arc<Mutex<Connection>>,
     clock: Clock,
-}
-
-/// An event that could not have its effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Number by which operators name it.
-    pub number: i64,
-    /// The consumer.
-    pub consumer: String,
-    /// The event.
-    pub event: Event,
-    /// Why it had no effect.
-    pub reason: String,
-    /// When that was.
-    pub failed_at: Time,
-    /// True if it is to be tried again.
-    pub is_retried: bool,
 }
 
 /// Points that an order has given to its buyer.
@@ -83,8 +55,8 @@ pub struct Settled<'a> {
     pub consumer: &'a str,
     /// The event.
     pub event: &'a Event,
-    /// Why it is a dead letter, if it is one.
-    pub reason: Option<&'a str>,
+    /// Why it had no effect and becomes a letter of this state, if that is so.
+    pub letter: Option<(&'a str, LetterState)>,
     /// New state of an order's points.
     pub points: Option<&'a OrderPoints>,
 }
@@ -107,16 +79,16 @@ impl Store {
         let failed = |error: rusqlite::Error| format!("{}: {error}", path.display());
         let mut connection = sqlite::open(path).map_err(failed)?;
         connection.busy_timeout(BUSY).map_err(failed)?;
-        let version = sqlite::schema_version(&connection, SCHEMA).map_err(failed)?;
-        if version == 0 {
-            let transaction = connection.transaction().map_err(failed)?;
-            transaction.execute_batch(TABLES).map_err(failed)?;
-            transaction.commit().map_err(failed)?;
-        }
+        schema::bring_up_to_date(&mut connection).map_err(failed)?;
         Ok(Store {
             connection: Arc::new(Mutex::new(connection)),
             clock,
         })
+    }
+
+    /// Returns the time.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
     }
 
     /// Runs a transaction on a thread on which it may wait for the disk.
@@ -151,37 +123,18 @@ impl Store {
         .await
     }
 
-    /// Returns the first dead letter of an aggregate that has a lower number than this, if there is
-    /// one.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub async fn held_back_by(
-        &self,
-        consumer: &'static str,
-        event: &Event,
-        number: i64,
-    ) -> Stored<Option<String>> {
-        let aggregate = event.aggregate.clone();
-        self.run(move |transaction, _| {
-            let sql = "select id from dead_letter where consumer = ? and aggregate = ? and aggregate != ''
-                and number < ? order by number limit 1";
-            let id = transaction.query_row(sql, params![consumer, aggregate, number], |row| row.get(0));
-            id.optional()
-        })
-        .await
-    }
-
     /// Writes the result of an event.
     ///
     /// # Errors
     /// If it is not written: then nothing of it is.
     pub async fn settle(&self, settled: Settled<'_>) -> Stored<()> {
         let (consumer, event) = (settled.consumer.to_owned(), settled.event.clone());
-        let (reason, points) = (settled.reason.map(str::to_owned), settled.points.cloned());
+        let letter = settled.letter;
+        let letter = letter.map(|(reason, state)| (reason.to_owned(), state));
+        let points = settled.points.cloned();
         self.run(move |transaction, now| {
-            if let Some(reason) = reason {
-                return bury(transaction, &consumer, &event, &reason, now);
+            if let Some((reason, state)) = letter {
+                return letters::bury(transaction, &consumer, &event, &reason, state, now);
             }
             transaction.execute(
                 "insert or ignore into done (consumer, id, at, event_at) values (?, ?, ?, ?)",
@@ -193,8 +146,15 @@ impl Store {
             )?;
             let Some(points) = points else { return Ok(()) };
             transaction.execute(
-                "insert or replace into order_points (id, total, currency, points) values (?, ?, ?, ?)",
-                params![points.order, points.total, points.currency, points.points],
+                "insert or replace into order_points (id, total, currency, points, at)
+                    values (?, ?, ?, ?, ?)",
+                params![
+                    points.order,
+                    points.total,
+                    points.currency,
+                    points.points,
+                    now.0
+                ],
             )?;
             Ok(())
         })
@@ -258,81 +218,8 @@ impl Store {
         .await
     }
 
-    /// Returns dead letters in the order in which they failed: all, or those of a consumer that are
-    /// to be tried again.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub async fn dead_letters(&self, retried: Option<&'static str>) -> Stored<Vec<DeadLetter>> {
-        self.run(move |transaction, _| {
-            let sql = "select number, consumer, id, type, aggregate, event_at, data, fault, reason,
-                failed_at, is_retried from dead_letter
-                where ?1 is null or (consumer = ?1 and is_retried) order by number";
-            let mut statement = transaction.prepare(sql)?;
-            statement.query_map([retried], read_letter)?.collect()
-        })
-        .await
-    }
-
-    /// Counts the dead letters of a consumer.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub async fn count_dead_letters(&self, consumer: &'static str) -> Stored<i64> {
-        self.run(move |transaction, _| {
-            let sql = "select count(*) from dead_letter where consumer = ?";
-            transaction.query_row(sql, [consumer], |row| row.get(0))
-        })
-        .await
-    }
-
-    /// Asks for another attempt at a dead letter, or at all. Returns how many there are.
-    ///
-    /// # Errors
-    /// If it is not written.
-    pub async fn retry(&self, number: Option<i64>) -> Stored<usize> {
-        self.run(move |transaction, _| {
-            let sql = "update dead_letter set is_retried = 1 where ?1 is null or number = ?1";
-            transaction.execute(sql, [number])
-        })
-        .await
-    }
-
-    /// Notes that an attempt at a dead letter failed; `is_over` if it is not tried again.
-    ///
-    /// # Errors
-    /// If it is not written.
-    pub async fn retry_failed(&self, number: i64, reason: &str, is_over: bool) -> Stored<()> {
-        let reason = reason.to_owned();
-        self.run(move |transaction, now| {
-            let sql =
-                "update dead_letter set reason = ?, failed_at = ?, is_retried = ? where number = ?";
-            transaction.execute(sql, params![reason, now.0, !is_over, number])?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Gives a dead letter up: it counts as done. Returns whether there is one of this number.
-    ///
-    /// # Errors
-    /// If it is not written.
-    pub async fn discard(&self, number: i64) -> Stored<bool> {
-        self.run(move |transaction, now| {
-            transaction.execute(
-                "insert or ignore into done (consumer, id, at, event_at)
-                    select consumer, id, ?, event_at from dead_letter where number = ?",
-                params![now.0, number],
-            )?;
-            let deleted =
-                transaction.execute("delete from dead_letter where number = ?", [number])?;
-            Ok(deleted == 1)
-        })
-        .await
-    }
-
-    /// Asks a consumer to begin again with events from a time on; `forgets` if it acts on those that
-    /// it has done.
+    /// Asks a consumer to begin again with events from a time on, or from an earlier one that it was asked
+    /// for and has not begun with; `forgets` if it acts on those that it has done.
     ///
     /// # Errors
     /// If it is not written.
@@ -350,7 +237,8 @@ impl Store {
                 )?;
             }
             transaction.execute(
-                "insert or replace into replay (consumer, since) values (?, ?)",
+                "insert into replay (consumer, since) values (?, ?)
+                    on conflict (consumer) do update set since = min(since, excluded.since)",
                 params![consumer, from.0],
             )?;
             Ok(())
@@ -383,61 +271,29 @@ impl Store {
         .await
     }
 
-    /// Deletes the ids of events that were done long ago.
+    /// Deletes a bounded number of old rows: ids of events that were done long ago, and points of orders,
+    /// sooner where none are left to be taken back. Returns whether there may be more.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub async fn prune(&self) -> Stored<()> {
+    pub async fn prune(&self) -> Stored<bool> {
         self.run(|transaction, now| {
-            let before = now.0 - DONE_DAYS * DAY_MS;
-            transaction.execute("delete from done where at < ?", [before])?;
-            Ok(())
+            let (done, points) = (now.0 - DONE_DAYS * DAY_MS, now.0 - POINTS_DAYS * DAY_MS);
+            let of_done = "delete from done where (consumer, id) in
+                (select consumer, id from done where at < ? limit ?)";
+            let of_spent = "delete from order_points where id in
+                (select id from order_points where points = 0 and at < ? limit ?)";
+            let of_points = "delete from order_points where id in
+                (select id from order_points where at < ? limit ?)";
+            // Points of a version that kept no times count as new.
+            transaction.execute("update order_points set at = ? where at = 0", [now.0])?;
+            let mut has_more = false;
+            for (sql, before) in [(of_done, done), (of_spent, done), (of_points, points)] {
+                let deleted = transaction.execute(sql, [before, PRUNED_MAX])?;
+                has_more |= deleted as i64 == PRUNED_MAX;
+            }
+            Ok(has_more)
         })
         .await
     }
-}
-
-fn bury(
-    transaction: &Transaction<'_>,
-    consumer: &str,
-    event: &Event,
-    reason: &str,
-    now: Time,
-) -> rusqlite::Result<()> {
-    let sql = "insert into dead_letter (consumer, id, type, aggregate, event_at, data, fault, reason, failed_at)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?)
-        on conflict (consumer, id) do update set reason = excluded.reason, failed_at = excluded.failed_at";
-    transaction.execute(
-        sql,
-        params![
-            consumer,
-            event.id,
-            event.event_type,
-            event.aggregate,
-            event.at.0,
-            event.data,
-            event.fault,
-            reason,
-            now.0
-        ],
-    )?;
-    Ok(())
-}
-
-fn read_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
-    Ok(DeadLetter {
-        number: row.get(0)?,
-        consumer: row.get(1)?,
-        event: Event {
-            id: row.get(2)?,
-            event_type: row.get(3)?,
-            aggregate: row.get(4)?,
-            at: Time(row.get(5)?),
-            data: row.get(6)?,
-            fault: row.get(7)?,
-        },
-        reason: row.get(8)?,
-        failed_at: Time(row.get(9)?),
-        is_retried: row.get(10)?,
-    })
 }

@@ -1,15 +1,20 @@
 //! A consumer: takes events from its source, keeps the order of an aggregate, tries again what may
 //! succeed later, and puts aside what never will.
 
+mod letters;
+mod pace;
+
+pub use letters::Memory;
+pub use pace::Pace;
+
 use crate::event::Event;
-use crate::handler::{Effect, Handler};
+use crate::handler::Handler;
 use crate::health::{ConsumerHealth, Health};
-use crate::instruments::{self, Outcome};
+use crate::instruments;
 use crate::source::Source;
-use crate::store::{DeadLetter, Settled, Store, Stored};
+use crate::store::{LetterState, Store, Stored};
 use crate::trouble::Trouble;
 use brokers::{Failure, FailureKind};
-use shared::crypto::random;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,43 +25,10 @@ use tokio_util::sync::CancellationToken;
 const WAVE: usize = 8;
 /// Time after which the broker is told that a batch is still being worked on.
 const KEEP: Duration = Duration::from_secs(5);
-/// Pause before a dead letter that failed again for a time is tried again.
-const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Number of dead letters with which a consumer stops taking events.
 const DEAD_LETTERS_MAX: i64 = 10_000;
 /// Time after which old ids are deleted.
 const PRUNE: Duration = Duration::from_secs(3600);
-
-/// Pauses between attempts.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// After the first failure; it doubles with each.
-    pub first: Duration,
-    /// The longest.
-    pub longest: Duration,
-    /// Attempts at an event that a working service refuses each time, until it is a dead letter.
-    pub attempts_max: u32,
-}
-
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace {
-            first: Duration::from_millis(500),
-            longest: Duration::from_secs(60),
-            attempts_max: 20,
-        }
-    }
-}
-
-impl Pace {
-    /// Returns the pause after so many failures, of which half is random.
-    fn pause(&self, failures: u32) -> Duration {
-        let doublings = failures.saturating_sub(1).min(20);
-        let whole = self.first.saturating_mul(1 << doublings).min(self.longest);
-        let [byte] = random::<1>();
-        whole.mul_f64(0.5 + f64::from(byte) / 512.0)
-    }
-}
 
 /// A consumer with all that it needs.
 pub struct Consumer {
@@ -72,13 +44,19 @@ pub struct Consumer {
     pub pace: Pace,
     /// The stop signal.
     pub stop: CancellationToken,
+    /// State that begins anew with each run.
+    pub memory: Memory,
 }
 
 /// An event of a batch.
 struct Item {
     event: Event,
+    /// Rises from each event that came to the next one.
+    came: i64,
     is_settled: bool,
     attempts: u32,
+    /// When the first attempt failed.
+    failing_since: Option<Instant>,
     due: Instant,
 }
 
@@ -87,13 +65,13 @@ impl Consumer {
     pub async fn run(mut self) {
         let name = self.handler.name();
         let mut failures = 0;
-        let (mut retry_at, mut prune_at) = (Instant::now(), Instant::now());
+        let mut prune_at = Instant::now();
         while !self.stop.is_cancelled() {
-            if prune_at <= Instant::now() {
+            // One step a round, so that events go on meanwhile.
+            if prune_at <= Instant::now() && !self.store.prune().await.unwrap_or(false) {
                 prune_at = Instant::now() + PRUNE;
-                let _ = self.store.prune().await;
             }
-            let round = self.round(&mut retry_at).await;
+            let round = self.round().await;
             match round {
                 Ok(()) => failures = 0,
                 Err(failure) => {
@@ -110,16 +88,15 @@ impl Consumer {
     }
 
     /// Takes a batch, and settles it.
-    async fn round(&mut self, retry_at: &mut Instant) -> Result<(), Failure> {
+    async fn round(&mut self) -> Result<(), Failure> {
         let name = self.handler.name();
-        if *retry_at <= Instant::now() && !self.retry().await.map_err(of_file)? {
-            *retry_at = Instant::now() + RETRY_PAUSE;
-        }
-        let letters = self.store.count_dead_letters(name).await;
-        let letters = letters.map_err(of_file)?;
-        instruments::set_dead_letters(name, u64::try_from(letters).unwrap_or(0));
-        if letters >= DEAD_LETTERS_MAX {
-            return Err(of_file(format!("{letters} dead letters wait for you")));
+        self.retry().await.map_err(of_file)?;
+        let letters = self.store.count_letters(name).await.map_err(of_file)?;
+        instruments::set_letters(name, letters.dead, letters.held);
+        self.memory.held = letters.held_reason;
+        if letters.dead >= DEAD_LETTERS_MAX {
+            let count = letters.dead;
+            return Err(of_file(format!("{count} dead letters wait for you")));
         }
         if let Some(from) = self.store.replay(name).await.map_err(of_file)? {
             self.source.replay(from).await?;
@@ -153,13 +130,17 @@ impl Consumer {
     /// the stop signal came, or the file failed.
     async fn settle(&mut self, events: Vec<Event>) -> Result<usize, (usize, String)> {
         let now = Instant::now();
-        let item = |event: Event| Item {
-            is_settled: !event.event_type.is_empty() && !self.handler.takes(&event.event_type),
-            event,
-            attempts: 0,
-            due: now,
-        };
-        let mut items: Vec<Item> = events.into_iter().map(item).collect();
+        let mut items: Vec<Item> = Vec::with_capacity(events.len());
+        for event in events {
+            items.push(Item {
+                came: self.arrival().await.map_err(|why| (0, why))?,
+                is_settled: !event.event_type.is_empty() && !self.handler.takes(&event.event_type),
+                event,
+                attempts: 0,
+                failing_since: None,
+                due: now,
+            });
+        }
         let mut kept_at = now;
         while let Some(due) = items
             .iter()
@@ -174,7 +155,7 @@ impl Consumer {
             let failed = match wave.is_empty() {
                 true => {
                     self.wait_until(due.min(kept_at + KEEP)).await;
-                    None
+                    self.retry().await.err()
                 }
                 false => self.act(&mut items, &wave).await.err(),
             };
@@ -190,16 +171,17 @@ impl Consumer {
     }
 
     /// Acts on the events with these indexes.
-    async fn act(&self, items: &mut [Item], wave: &[usize]) -> Stored<()> {
+    async fn act(&mut self, items: &mut [Item], wave: &[usize]) -> Stored<()> {
         let name = self.handler.name();
         let mut acted = Vec::new();
         for index in wave {
-            let event = &items[*index].event;
-            if self.store.is_settled(name, event).await? {
-                items[*index].is_settled = true;
-            } else if let Some(reason) = self.hopeless(event, i64::MAX).await? {
-                self.bury(event, &reason).await?;
-                items[*index].is_settled = true;
+            let item = &mut items[*index];
+            if self.store.is_settled(name, &item.event).await? {
+                item.is_settled = true;
+            } else if let Some(hopeless) = self.hopeless(&item.event, item.came).await? {
+                self.bury(&item.event, &hopeless.reason, hopeless.state)
+                    .await?;
+                item.is_settled = true;
             } else {
                 acted.push(*index);
             }
@@ -213,20 +195,18 @@ impl Consumer {
         for (index, outcome) in acted.into_iter().zip(outcomes) {
             let item = &mut items[index];
             item.attempts += 1;
-            match outcome {
-                Ok(effect) => self.write(&item.event, &effect).await?,
-                Err(failed) => {
-                    if let Some(after) = self.postponed(&failed, item.attempts) {
-                        instruments::count_failure(name, "event");
-                        item.due = Instant::now() + after;
-                        trouble = Some(failed.why().to_owned());
-                        continue;
-                    }
-                    let reason = reason(&failed, item.attempts);
-                    self.bury(&item.event, &reason).await?;
+            item.is_settled = match outcome {
+                Ok(effect) => {
+                    self.write(&item.event, &effect).await?;
+                    true
                 }
-            }
-            item.is_settled = true;
+                Err(failed) => {
+                    if matches!(failed, Trouble::Temporary { .. }) {
+                        trouble = Some(failed.why().to_owned());
+                    }
+                    self.fail(item, &failed).await?
+                }
+            };
         }
         // The trouble of an event that waits is not over as others have none.
         let mut waiting = items.iter().filter(|it| !it.is_settled && it.attempts > 0);
@@ -236,101 +216,34 @@ impl Consumer {
         Ok(())
     }
 
-    /// Returns why an event is put aside without an attempt, if it is.
-    async fn hopeless(&self, event: &Event, number: i64) -> Stored<Option<String>> {
-        if let Some(fault) = &event.fault {
-            return Ok(Some(fault.clone()));
-        }
-        if !self.handler.keeps_order() {
-            return Ok(None);
-        }
-        let name = self.handler.name();
-        let earlier = self.store.held_back_by(name, event, number).await?;
-        Ok(earlier.map(|id| format!("waits behind the dead letter {id} of the same aggregate")))
-    }
-
-    /// Returns the pause after a failure, unless there is to be no further attempt.
-    fn postponed(&self, failed: &Trouble, attempts: u32) -> Option<Duration> {
-        let Trouble::Temporary {
-            after, is_of_event, ..
-        } = failed
-        else {
-            return None;
-        };
-        let is_over = *is_of_event && attempts >= self.pace.attempts_max;
-        (!is_over).then(|| self.pace.pause(attempts).max(after.unwrap_or_default()))
-    }
-
-    /// Tries dead letters again of which the operator wants that. Returns false if one is to be tried
-    /// once more, after a pause.
-    async fn retry(&self) -> Stored<bool> {
-        let name = self.handler.name();
-        let mut is_over = true;
-        for DeadLetter { number, event, .. } in self.store.dead_letters(Some(name)).await? {
-            if self.stop.is_cancelled() {
-                break;
+    /// Notes that an attempt at an event failed. Returns whether it is put aside.
+    async fn fail(&self, item: &mut Item, failed: &Trouble) -> Stored<bool> {
+        let (why, after) = match failed {
+            Trouble::Temporary { why, after } => (why, after.unwrap_or_default()),
+            Trouble::Final(why) => {
+                let state = LetterState {
+                    came: item.came,
+                    ..LetterState::default()
+                };
+                self.bury(&item.event, why, state).await?;
+                return Ok(true);
             }
-            if let Some(reason) = self.hopeless(&event, number).await? {
-                self.store.retry_failed(number, &reason, true).await?;
-                continue;
-            }
-            let outcome = self.handler.handle(&[&event]).await.pop();
-            match outcome {
-                Some(Ok(effect)) => self.write(&event, &effect).await?,
-                Some(Err(failed)) => {
-                    let is_final = matches!(failed, Trouble::Final(_));
-                    let why = failed.why();
-                    self.store.retry_failed(number, why, is_final).await?;
-                    is_over &= is_final;
-                }
-                None => {}
-            }
+        };
+        instruments::count_failure(self.handler.name(), "event");
+        let now = Instant::now();
+        let failing_since = *item.failing_since.get_or_insert(now);
+        if now - failing_since >= self.pace.hold_after && self.hold(item, why).await? {
+            return Ok(true);
         }
-        Ok(is_over)
-    }
-
-    async fn write(&self, event: &Event, effect: &Effect) -> Stored<()> {
-        let (points, outcome) = match effect {
-            Effect::Done => (None, Outcome::Done),
-            Effect::Skipped => (None, Outcome::Skipped),
-            Effect::Points(points) => (Some(points), Outcome::Done),
-        };
-        let consumer = self.handler.name();
-        let settled = Settled {
-            consumer,
-            event,
-            reason: None,
-            points,
-        };
-        self.store.settle(settled).await?;
-        instruments::count(consumer, outcome, 1);
-        Ok(())
-    }
-
-    async fn bury(&self, event: &Event, reason: &str) -> Stored<()> {
-        let consumer = self.handler.name();
-        let settled = Settled {
-            consumer,
-            event,
-            reason: Some(reason),
-            points: None,
-        };
-        self.store.settle(settled).await?;
-        instruments::count(consumer, Outcome::DeadLetter, 1);
-        let Event { id, event_type, .. } = event;
-        tracing::error!(
-            consumer,
-            id,
-            event_type,
-            reason,
-            "event became a dead letter"
-        );
-        Ok(())
+        item.due = now + self.pace.pause(item.attempts).max(after);
+        Ok(false)
     }
 
     /// Tells the operator of a trouble once, and that it is over.
     fn tell(&self, is_connected: bool, trouble: Option<String>) {
         let consumer = self.handler.name();
+        let held = || self.memory.held.clone();
+        let trouble = trouble.or_else(held);
         let health = ConsumerHealth {
             is_connected,
             trouble: trouble.clone(),
@@ -360,8 +273,9 @@ impl Consumer {
     }
 }
 
-/// Returns the indexes of the next events: the first of each aggregate that is not settled, if it is
-/// due.
+/// Returns the indexes of the next events: of those that are the first of their aggregates that are not
+/// settled, and due. An event that failed is tried again by itself, so that it shows which one is at
+/// fault of those that share a request.
 fn wave(items: &[Item]) -> Vec<usize> {
     let now = Instant::now();
     let mut seen = HashSet::new();
@@ -370,18 +284,19 @@ fn wave(items: &[Item]) -> Vec<usize> {
         item.event.aggregate.is_empty() || seen.insert(item.event.aggregate.as_str())
     });
     let due = first.filter(|(_, item)| item.due <= now);
-    due.map(|(index, _)| index).take(WAVE).collect()
+    let (new, failed): (Vec<_>, Vec<_>) = due.partition(|(_, item)| item.attempts == 0);
+    let (next, count) = match new.is_empty() {
+        true => (failed, 1),
+        false => (new, WAVE),
+    };
+    next.into_iter()
+        .map(|(index, _)| index)
+        .take(count)
+        .collect()
 }
 
 fn settled_count(items: &[Item]) -> usize {
     items.iter().take_while(|item| item.is_settled).count()
-}
-
-fn reason(failed: &Trouble, attempts: u32) -> String {
-    match failed {
-        Trouble::Final(why) => why.clone(),
-        Trouble::Temporary { why, .. } => format!("after {attempts} attempts: {why}"),
-    }
 }
 
 fn of_file(why: String) -> Failure {
