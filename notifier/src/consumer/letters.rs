@@ -1,13 +1,12 @@
 //! Events that failed: those that an operator wants to be tried again, and those that keep failing and
 //! let others go first, until it shows whether they alone are at fault.
 
-use super::{Consumer, Item};
+use super::parts::{Consumer, Item, Trial};
 use crate::event::Event;
 use crate::handler::Effect;
 use crate::instruments::{self, Outcome};
 use crate::store::{DeadLetter, LetterState, Settled, Stored};
 use crate::trouble::Trouble;
-use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,33 +17,6 @@ const HELD_MAX: i64 = 10;
 const TRIALS: u32 = 3;
 /// Longest time for which letters are tried in one go.
 const SLICE: Duration = Duration::from_secs(5);
-
-/// State of a consumer's letters that is kept while it runs.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// Number of events that had an effect at a service.
-    passed: u64,
-    /// Events that are held, by the numbers of their letters.
-    trials: HashMap<i64, Trial>,
-    /// When letters are tried again; at once without it.
-    retry_at: Option<Instant>,
-    /// Order of the last event that came.
-    came: i64,
-    /// Why events are held, if some are.
-    pub(super) held: Option<String>,
-}
-
-/// Attempts at an event that is held.
-#[derive(Debug)]
-struct Trial {
-    /// How many had passed at the last attempt.
-    passed: u64,
-    /// How often it failed after others had passed.
-    failures: u32,
-    tried_at: Instant,
-    /// Time for which the service wants to be left alone since.
-    after: Duration,
-}
 
 /// Reason for which an event is put aside without an attempt.
 pub(super) struct Hopeless {

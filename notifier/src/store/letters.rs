@@ -1,6 +1,6 @@
 //! Dead letters, and events that keep failing and let others go first.
 
-use super::{Store, Stored};
+use super::file::{Store, Stored};
 use crate::event::Event;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use shared::time::Time;
