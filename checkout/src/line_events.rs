@@ -76,9 +76,12 @@ enum Look {
     Unknown,
     /// The waiting room or the store did not answer.
     Unanswered,
+    /// The stop signal came first.
+    Stopped,
 }
 
-/// Follows the lines of all events with seats until the stop signal.
+/// Follows the lines of all events with seats until the stop signal, which ends the looks under way; what
+/// one of them has begun to write is written.
 pub(crate) async fn run(shop: &Arc<Shop>) {
     let mut lines: HashMap<EventId, Followed> = HashMap::new();
     let mut due = interval(LOOK_EVERY);
@@ -117,9 +120,7 @@ async fn follow(shop: &Shop, event: &EventId, line: &mut Followed) {
                 UNANSWERED.inc();
                 return line.rest_longer();
             }
-        }
-        if shop.site.stop.is_cancelled() {
-            return;
+            Look::Stopped => return,
         }
     }
     line.due_at = Instant::now();
@@ -127,20 +128,20 @@ async fn follow(shop: &Shop, event: &EventId, line: &mut Followed) {
 
 /// Reads a page of a line's log, and writes it.
 async fn look(shop: &Shop, event: &EventId, line: &mut Followed) -> Look {
-    let store = shop.inventory.line_log();
-    let place = match line.place.take() {
-        Some(place) => place,
-        None => match store.log_place(event).await {
-            Ok(place) => place,
-            Err(_) => return Look::Unanswered,
-        },
+    let kept = line.place.take();
+    // Reading leaves nothing behind, so that it may end anywhere.
+    let read = tokio::select! {
+        biased;
+        () = shop.site.stop.cancelled() => return Look::Stopped,
+        read = read_page(shop, event, kept) => read,
     };
-    let page = match shop.waiting_room.log(event, &place).await {
-        LogAnswer::Page(page) => page,
-        LogAnswer::Unknown => return Look::Unknown,
-        LogAnswer::Unanswered => return Look::Unanswered,
+    let (place, page) = match read {
+        Ok(read) => read,
+        Err(look) => return look,
     };
-    if let Some(oldest) = page.entries.first() {
+    // An entry that could not be read has no time.
+    let mut told = page.entries.iter();
+    if let Some(oldest) = told.find(|entry| !entry.decisions.is_empty()) {
         let age_ms = shop.inventory.now().0 - oldest.at.0;
         line.oldest_seconds = line.oldest_seconds.max(age_ms / 1000);
     }
@@ -148,6 +149,7 @@ async fn look(shop: &Shop, event: &EventId, line: &mut Followed) -> Look {
         line.place = Some(place);
         return Look::Nothing(page.is_over);
     }
+    let store = shop.inventory.line_log();
     match store.take_log(event, &place, &page).await {
         Ok(true) => {
             tell(event, &place, &page);
@@ -159,6 +161,26 @@ async fn look(shop: &Shop, event: &EventId, line: &mut Followed) -> Look {
         }
         Ok(false) => Look::Others,
         Err(_) => Look::Unanswered,
+    }
+}
+
+/// Reads the page of a line's log after a place, or after that of the store.
+async fn read_page(
+    shop: &Shop,
+    event: &EventId,
+    kept: Option<LogPlace>,
+) -> Result<(LogPlace, LogPage), Look> {
+    let place = match kept {
+        Some(place) => place,
+        None => {
+            let place = shop.inventory.line_log().log_place(event).await;
+            place.map_err(|_| Look::Unanswered)?
+        }
+    };
+    match shop.waiting_room.log(event, &place).await {
+        LogAnswer::Page(page) => Ok((place, page)),
+        LogAnswer::Unknown => Err(Look::Unknown),
+        LogAnswer::Unanswered => Err(Look::Unanswered),
     }
 }
 

@@ -101,7 +101,7 @@ fn shown(letter: &DeadLetter) -> String {
         event,
         reason,
         failed_at,
-        is_retried,
+        state,
     } = letter;
     json!({
         "number": number,
@@ -112,7 +112,8 @@ fn shown(letter: &DeadLetter) -> String {
         "time": event.at,
         "reason": reason,
         "failed_at": failed_at,
-        "is_retried": is_retried,
+        "is_retried": state.is_retried,
+        "is_held": state.is_held,
         "data": String::from_utf8_lossy(&event.data),
     })
     .to_string()

@@ -14,6 +14,8 @@ pub enum Effect {
     Skipped,
     /// The points of an order are these now, to be written with the event's id.
     Points(OrderPoints),
+    /// The same, and no service was asked to change them.
+    Unasked(OrderPoints),
 }
 
 /// Effects of one consumer.

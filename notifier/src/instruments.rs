@@ -11,6 +11,7 @@ static EVENTS: LazyLock<Family<OutcomeLabels, Counter>> = LazyLock::new(Family::
 static FAILURES: LazyLock<Family<FailureLabels, Counter>> = LazyLock::new(Family::default);
 static WAITING: LazyLock<Family<ConsumerLabels, Gauge>> = LazyLock::new(Family::default);
 static DEAD_LETTERS: LazyLock<Family<ConsumerLabels, Gauge>> = LazyLock::new(Family::default);
+static HELD: LazyLock<Family<ConsumerLabels, Gauge>> = LazyLock::new(Family::default);
 static CONNECTED: LazyLock<Family<ConsumerLabels, Gauge>> = LazyLock::new(Family::default);
 
 /// Outcome of an event.
@@ -64,7 +65,7 @@ pub fn begin(consumer: &'static str) {
     }
     set_connected(consumer, false);
     set_waiting(consumer, 0);
-    set_dead_letters(consumer, 0);
+    set_letters(consumer, 0, 0);
 }
 
 /// Counts events by their outcome.
@@ -85,9 +86,10 @@ pub fn set_waiting(consumer: &'static str, events: u64) {
     set(&WAITING, consumer, events);
 }
 
-/// Sets how many dead letters there are.
-pub fn set_dead_letters(consumer: &'static str, letters: u64) {
-    set(&DEAD_LETTERS, consumer, letters);
+/// Sets how many dead letters there are, and how many events let others go first.
+pub fn set_letters(consumer: &'static str, dead: i64, held: i64) {
+    set(&DEAD_LETTERS, consumer, u64::try_from(dead).unwrap_or(0));
+    set(&HELD, consumer, u64::try_from(held).unwrap_or(0));
 }
 
 /// Sets whether the broker gives events to a consumer.
@@ -121,6 +123,11 @@ pub fn register(registry: &mut Registry) {
         "fairline_notifier_dead_letters",
         "Events that could not have their effect, and wait for an operator",
         DEAD_LETTERS.clone(),
+    );
+    registry.add(
+        "fairline_notifier_held",
+        "Events that keep failing and let others go first, until it shows whether they alone are at fault",
+        HELD.clone(),
     );
     registry.add(
         "fairline_notifier_connected",

@@ -4,6 +4,7 @@
 pub mod commands;
 pub mod consumer;
 pub mod event;
+mod excerpt;
 pub mod handler;
 pub mod health;
 pub mod instruments;

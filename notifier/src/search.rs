@@ -4,8 +4,9 @@
 //! follows as its version: the engine refuses to put an older one over a newer one.
 
 use crate::event::Event;
+use crate::excerpt::excerpt;
 use crate::handler::{Effect, Handler};
-use crate::trouble::{Service, Trouble, excerpt};
+use crate::trouble::{Service, Trouble};
 use async_trait::async_trait;
 use axum::http::{Method, header};
 use futures_util::future::join_all;
@@ -160,11 +161,9 @@ impl Search {
         let request = self.engine.request(Method::POST, "/_bulk");
         let request = request.header(header::CONTENT_TYPE, "application/x-ndjson");
         let answer = self.engine.send(request, Some(body)).await?;
-        let read: BulkAnswer = self.engine.read(&answer)?;
+        let read: BulkAnswer = answer.read()?;
         if read.items.len() != count {
-            let shown = excerpt(&answer);
-            let why = format!("the search engine answered nonsense: {shown}");
-            return Err(Trouble::Final(why));
+            return Err(answer.nonsense());
         }
         Ok(read
             .items
@@ -184,12 +183,7 @@ impl BulkResult {
         match status {
             // 409: there is a newer document. 404: there is none to delete.
             200..=299 | 404 | 409 if status != 404 || error.is_null() => Ok(Effect::Done),
-            429 | 502..=504 => Err(Trouble::away(why())),
-            500..=599 => Err(Trouble::Temporary {
-                why: why(),
-                after: None,
-                is_of_event: true,
-            }),
+            401 | 403 | 408 | 429 | 500..=599 => Err(Trouble::away(why())),
             _ => Err(Trouble::Final(why())),
         }
     }
@@ -224,29 +218,14 @@ mod tests {
         ] {
             assert_eq!(result(text), Ok(Effect::Done), "{text}");
         }
-        for (text, is_of_event) in [
-            (
-                r#"{"index": {"status": 429, "error": {"type": "busy"}}}"#,
-                false,
-            ),
-            (
-                r#"{"index": {"status": 503, "error": {"type": "away"}}}"#,
-                false,
-            ),
-            (
-                r#"{"index": {"status": 500, "error": {"type": "broken"}}}"#,
-                true,
-            ),
+        for text in [
+            r#"{"index": {"status": 403, "error": {"type": "security_exception"}}}"#,
+            r#"{"index": {"status": 429, "error": {"type": "busy"}}}"#,
+            r#"{"index": {"status": 503, "error": {"type": "away"}}}"#,
+            r#"{"index": {"status": 500, "error": {"type": "broken"}}}"#,
         ] {
-            let Err(Trouble::Temporary {
-                is_of_event: is,
-                why,
-                ..
-            }) = result(text)
-            else {
-                panic!("{text}");
-            };
-            assert_eq!(is, is_of_event, "{why}");
+            let result = result(text);
+            assert!(matches!(result, Err(Trouble::Temporary { .. })), "{text}");
         }
         for text in [
             r#"{"index": {"status": 400, "error": {"type": "mapper_parsing_exception"}}}"#,

@@ -1,6 +1,6 @@
 //! The running notifier: its consumers, and its operations listener.
 
-use crate::consumer::{Consumer, Pace};
+use crate::consumer::{Consumer, Memory, Pace};
 use crate::health::{ConsumerHealth, Health};
 use crate::instruments;
 use crate::settings::{FILE, NotifierSettings};
@@ -53,6 +53,7 @@ pub async fn run(settings: &NotifierSettings) -> Result<(), String> {
             health: health.clone(),
             pace: Pace::default(),
             stop: stop.clone(),
+            memory: Memory::default(),
         };
         consumers.spawn(consumer.run());
     }

@@ -1,5 +1,7 @@
 //! Requests to other services, and what their answers mean for an event.
 
+use crate::excerpt::excerpt;
+use axum::body::Bytes;
 use axum::http::request::Builder;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -11,8 +13,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest time for which a service may ask to be left alone.
 const ASKED_MAX: Duration = Duration::from_secs(3600);
-/// Characters that are kept of an answer.
-const EXCERPT_CHARS: usize = 200;
+/// Longest type of an answer that is told, in bytes.
+const KIND_MAX: usize = 50;
 
 /// Reason for which an event has no effect yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,21 +25,15 @@ pub enum Trouble {
         why: String,
         /// Time for which the service wants to be left alone.
         after: Option<Duration>,
-        /// True if the service works and refuses this event, as far as that is known.
-        is_of_event: bool,
     },
     /// It never will: the event becomes a dead letter with this reason.
     Final(String),
 }
 
 impl Trouble {
-    /// Returns a failure of a service that is away.
+    /// Returns a failure that may end by itself or be mended, such as that of a service that is away.
     pub fn away(why: String) -> Trouble {
-        Trouble::Temporary {
-            why,
-            after: None,
-            is_of_event: false,
-        }
+        Trouble::Temporary { why, after: None }
     }
 
     /// Returns the same with a confidential word blanked out.
@@ -83,18 +79,15 @@ impl Service {
         }
     }
 
-    /// Sends a request. Returns the body of an answer that says yes.
+    /// Sends a request. Returns an answer that says yes.
     ///
     /// # Errors
     /// The trouble that any other answer, or none, means for the event.
-    pub async fn send(&self, request: Builder, body: Option<String>) -> Result<Vec<u8>, Trouble> {
-        let answer = self.remote.send_for_response(request, body).await;
-        let answer =
-            answer.ok_or_else(|| Trouble::away(format!("the {} does not answer", self.name)));
-        let answer = answer?;
-        match self.trouble(&answer.status(), answer.headers(), answer.body()) {
+    pub async fn send(&self, request: Builder, body: Option<String>) -> Result<Answer, Trouble> {
+        let answer = self.answer(request, body).await?;
+        match answer.trouble() {
             Some(trouble) => Err(trouble),
-            None => Ok(Response::into_body(answer).to_vec()),
+            None => Ok(answer),
         }
     }
 
@@ -104,66 +97,97 @@ impl Service {
     /// As for `send`, and if the answer is not what it should be.
     pub async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Trouble> {
         let request = self.request(Method::GET, path);
-        let answer = self.remote.send_for_response(request, None).await;
-        let answer =
-            answer.ok_or_else(|| Trouble::away(format!("the {} does not answer", self.name)));
-        let answer = answer?;
-        if answer.status() == StatusCode::NOT_FOUND {
+        let answer = self.answer(request, None).await?;
+        if answer.status == StatusCode::NOT_FOUND {
             // A proxy, or another address, knows nothing of what there is.
-            return match is_problem(answer.headers()) {
+            return match answer.kind() == "application/problem+json" {
                 true => Ok(None),
-                false => Err(Trouble::away(format!(
-                    "the {} answered 404, and not in its own words",
-                    self.name
-                ))),
+                false => Err(answer.nonsense()),
             };
         }
-        match self.trouble(&answer.status(), answer.headers(), answer.body()) {
+        match answer.trouble() {
             Some(trouble) => Err(trouble),
-            None => self.read(answer.body()).map(Some),
+            None => answer.read().map(Some),
         }
     }
 
-    /// Reads an answer.
-    ///
-    /// # Errors
-    /// If it is nonsense.
-    pub fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Trouble> {
-        serde_json::from_slice(body).map_err(|error| {
-            let (name, shown) = (self.name, excerpt(body));
-            Trouble::Final(format!("the {name} answered nonsense ({error}): {shown}"))
+    async fn answer(&self, request: Builder, body: Option<String>) -> Result<Answer, Trouble> {
+        let name = self.name;
+        let answer = self.remote.send_for_response(request, body).await;
+        let answer = answer.ok_or_else(|| Trouble::away(format!("the {name} does not answer")))?;
+        Ok(Answer {
+            name,
+            status: answer.status(),
+            headers: answer.headers().clone(),
+            body: Response::into_body(answer),
         })
-    }
-
-    /// Returns what a status means, unless it is one of success.
-    fn trouble(&self, status: &StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Trouble> {
-        let (name, code) = (self.name, status.as_u16());
-        let why = format!("the {name} answered {code}: {}", excerpt(body));
-        let after = asked_for(headers, Clock::system().now());
-        match code {
-            200..=299 => None,
-            // Tried again until the key is mended.
-            401 => Some(Trouble::away(format!("the {name} refuses the key (401)"))),
-            429 | 502..=504 => Some(Trouble::Temporary {
-                why,
-                after,
-                is_of_event: false,
-            }),
-            408 | 409 | 425 | 500..=599 => Some(Trouble::Temporary {
-                why,
-                after,
-                is_of_event: true,
-            }),
-            _ => Some(Trouble::Final(why)),
-        }
     }
 }
 
-/// Returns whether an answer is a problem of Fairline's own.
-fn is_problem(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("application/problem+json"))
+/// An answer of a service.
+pub struct Answer {
+    /// Name of the service.
+    name: &'static str,
+    status: StatusCode,
+    headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// If it is nonsense.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Trouble> {
+        serde_json::from_slice(&self.body).map_err(|_| self.nonsense())
+    }
+
+    /// Returns the trouble of an answer that is none of the service, but often a page of a proxy in
+    /// between. Nothing of it is kept: it may hold personal data.
+    pub fn nonsense(&self) -> Trouble {
+        let (name, code) = (self.name, self.status.as_u16());
+        let (kind, bytes) = (self.kind(), self.body.len());
+        Trouble::away(format!(
+            "the {name} answered {code} with {bytes} bytes of {kind}, which is no answer of its own"
+        ))
+    }
+
+    /// Returns what the status means, unless it is one of success.
+    fn trouble(&self) -> Option<Trouble> {
+        let (name, code) = (self.name, self.status.as_u16());
+        let is_page = self.kind() == "text/html";
+        let why = || match is_page {
+            true => self.nonsense().why().to_owned(),
+            false => format!("the {name} answered {code}: {}", excerpt(&self.body)),
+        };
+        match code {
+            200..=299 => None,
+            401 | 403 | 407 => Some(Trouble::away(format!(
+                "the {name}, or a proxy in front of it, refuses the key ({code})"
+            ))),
+            408 | 409 | 425 | 429 | 500..=599 => Some(Trouble::Temporary {
+                why: why(),
+                after: asked_for(&self.headers, Clock::system().now()),
+            }),
+            // A page that people are sent to, or shown.
+            300..=399 => Some(self.nonsense()),
+            _ if is_page => Some(self.nonsense()),
+            _ => Some(Trouble::Final(why())),
+        }
+    }
+
+    /// Returns the type of the body, of which nothing else than letters is kept.
+    fn kind(&self) -> String {
+        let kind = self.headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let is_type = |letter: char| letter.is_ascii_alphabetic() || "/+-.".contains(letter);
+        match !kind.is_empty() && kind.len() <= KIND_MAX && kind.chars().all(is_type) {
+            true => kind.to_ascii_lowercase(),
+            false => "an unknown type".to_owned(),
+        }
+    }
 }
 
 /// Returns the wait of the header `Retry-After`, which has seconds or a date.
@@ -177,13 +201,6 @@ fn asked_for(headers: &HeaderMap, now: Time) -> Option<Duration> {
         }
     };
     Some(Duration::from_secs(seconds).min(ASKED_MAX))
-}
-
-/// Returns the beginning of an answer on one line.
-pub(crate) fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * EXCERPT_CHARS)]);
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(EXCERPT_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -225,38 +242,59 @@ mod tests {
     async fn a_404_says_that_there_is_nothing_only_in_the_words_of_the_service() {
         let problem = asked_in_vain("application/problem+json").await;
         assert_eq!(problem, Ok(None));
-        let why = "the test answered 404, and not in its own words".to_owned();
-        assert_eq!(asked_in_vain("text/html").await, Err(Trouble::away(why)));
+        let why = "the test answered 404 with 2 bytes of text/html, which is no answer of its own";
+        let page = asked_in_vain("text/html").await;
+        assert_eq!(page, Err(Trouble::away(why.to_owned())));
+    }
+
+    fn answer(code: u16, kind: &str, body: &'static str) -> Answer {
+        let headers = [(header::CONTENT_TYPE, kind.parse().unwrap())];
+        Answer {
+            name: "test",
+            status: StatusCode::from_u16(code).unwrap(),
+            headers: headers.into_iter().collect(),
+            body: Bytes::from_static(body.as_bytes()),
+        }
     }
 
     #[test]
     fn a_status_says_whether_an_event_is_tried_again() {
-        let service = Service::new("test", "http://127.0.0.1:1", None);
-        let means = |code: u16| {
-            let status = StatusCode::from_u16(code).unwrap();
-            service.trouble(&status, &HeaderMap::new(), b"why\nnot")
-        };
+        let means = |code: u16| answer(code, "text/plain", "why\nnot").trouble();
         for code in [200, 201, 202, 204] {
             assert_eq!(means(code), None, "{code}");
         }
-        for (code, of_event) in [
-            (401, false),
-            (429, false),
-            (502, false),
-            (503, false),
-            (408, true),
-            (409, true),
-            (425, true),
-            (500, true),
+        // A wrong key, or a proxy in between, says nothing of the event.
+        for code in [
+            301, 302, 401, 403, 407, 408, 409, 425, 429, 500, 502, 503, 504,
         ] {
-            let Some(Trouble::Temporary { is_of_event, .. }) = means(code) else {
-                panic!("{code}");
-            };
-            assert_eq!(is_of_event, of_event, "{code}");
+            let trouble = means(code);
+            assert!(
+                matches!(trouble, Some(Trouble::Temporary { .. })),
+                "{code}: {trouble:?}"
+            );
         }
-        for code in [301, 400, 403, 404, 410, 413, 422] {
+        for code in [400, 404, 410, 413, 422] {
             let why = format!("the test answered {code}: why not");
             assert_eq!(means(code), Some(Trouble::Final(why)), "{code}");
+            let page = answer(code, "text/html; charset=utf-8", "<p>").trouble();
+            assert!(
+                matches!(page, Some(Trouble::Temporary { .. })),
+                "{code}: {page:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_nonsense_nothing_but_status_type_and_length_is_kept_and_it_is_tried_again() {
+        for (kind, shown) in [
+            ("text/html", "text/html"),
+            ("text/ada@example.org", "an unknown type"),
+        ] {
+            let nonsense = answer(200, kind, "<p>Ada Lovelace, ada@example.org");
+            let why = format!(
+                "the test answered 200 with 32 bytes of {shown}, which is no answer of its own"
+            );
+            assert_eq!(nonsense.read::<Value>(), Err(Trouble::away(why)));
         }
     }
 }

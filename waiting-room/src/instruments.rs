@@ -16,6 +16,9 @@ pub(crate) static NEXT_SALE: LazyLock<Gauge> = LazyLock::new(Gauge::default);
 /// Redis commands without an answer, or refused.
 pub(crate) static REDIS_FAILURES: LazyLock<Counter> = LazyLock::new(Counter::default);
 
+/// Entries of the logs of the lines that cannot be read.
+pub(crate) static LOG_UNREADABLE: LazyLock<Counter> = LazyLock::new(Counter::default);
+
 pub(crate) static SCRIPT_SECONDS: LazyLock<Family<ScriptLabels, Histogram>> =
     LazyLock::new(|| Family::new_with_constructor(seconds));
 

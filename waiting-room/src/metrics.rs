@@ -2,7 +2,7 @@
 
 use crate::app::Room;
 use crate::hub::EventHub;
-use crate::instruments::{NEXT_SALE, REDIS_FAILURES, SCRIPT_SECONDS};
+use crate::instruments::{LOG_UNREADABLE, NEXT_SALE, REDIS_FAILURES, SCRIPT_SECONDS};
 use crate::line::{LineView, Phase, Stats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
@@ -34,6 +34,11 @@ pub fn register(registry: &mut Registry, room: &Arc<Room>) {
         "fairline_redis_failures_total",
         "Redis commands that were refused or had no answer",
         REDIS_FAILURES.clone(),
+    );
+    registry.add(
+        "fairline_line_log_unreadable_total",
+        "Entries of the logs of the lines that cannot be read and are skipped, counted each time that they are read",
+        LOG_UNREADABLE.clone(),
     );
     registry.add_collector(LinesCollector(room.clone()));
 }

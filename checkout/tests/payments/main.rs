@@ -16,6 +16,7 @@ mod disputes;
 mod faults;
 mod housekeeping;
 mod invoices;
+mod line_events;
 mod mail_routes;
 mod mailing;
 mod mails;

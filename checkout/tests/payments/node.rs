@@ -26,7 +26,7 @@ pub(crate) const WORD: &str = "ses_arena_of-ada";
 pub(crate) const ORGANISER_KEY: &str = "stage-organiser-key";
 
 /// Test double of a waiting room that accepts every report.
-struct Everyone;
+pub(crate) struct Everyone;
 
 #[async_trait]
 impl WaitingRoom for Everyone {

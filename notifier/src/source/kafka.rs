@@ -145,14 +145,18 @@ impl Source for KafkaSource {
         let deadline = Deadline::within(ANSWER, "Kafka");
         let at = DateTime::from_timestamp_millis(from.0).unwrap_or_default();
         let mut positions = Vec::new();
-        for Partition { name, reader, .. } in &self.partitions {
+        for Partition {
+            name, reader, next, ..
+        } in &self.partitions
+        {
             let asked = reader.get_offset(OffsetAt::Timestamp(at));
             let asked = deadline.wait(asked).await?;
             let found = asked.map_err(|error| failure(&error))?;
             // -1: there is no message from then on.
             if found >= 0 {
-                let place = name.clone();
-                positions.push(Position { place, next: found });
+                // What was not consumed yet is not left out.
+                let (place, next) = (name.clone(), found.min(*next));
+                positions.push(Position { place, next });
             }
         }
         let advanced = self.store.advance(self.consumer, positions).await;

@@ -43,7 +43,8 @@ pub trait Source: Send + Sync {
     /// Returns how many messages wait behind the batch, as far as the broker tells.
     async fn waiting(&mut self) -> Option<u64>;
 
-    /// Begins again with messages from a time on.
+    /// Begins again with messages from a time on, or with those before it that are not done. The batch
+    /// before must be done, or given up.
     ///
     /// # Errors
     /// Why that is not done.

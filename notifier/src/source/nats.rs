@@ -137,7 +137,15 @@ impl Source for NatsSource {
         });
         let policy: DeliverPolicy = serde_json::from_value(text)
             .map_err(|error| Failure::new(FailureKind::Rejected, error))?;
-        let again = session.begin(&name, policy);
+        let again = async {
+            let asked = session.sequence_of(policy).await?;
+            let info = session.consumer.info().await.map_err(away)?;
+            // What was not consumed yet is not left out.
+            let next = info.ack_floor.stream_sequence + 1;
+            let start_sequence = asked.min(next);
+            let policy = DeliverPolicy::ByStartSequence { start_sequence };
+            session.begin(&name, policy).await
+        };
         let again = deadline.wait(again).await?;
         self.session = None;
         again
@@ -175,6 +183,22 @@ impl NatsSession {
             session.begin(name, policy).await?;
         }
         Ok(session)
+    }
+
+    /// Returns the sequence with which a consumer of a policy begins.
+    async fn sequence_of(&self, policy: DeliverPolicy) -> Result<u64, Failure> {
+        let config = pull::Config {
+            deliver_policy: policy,
+            ack_policy: AckPolicy::Explicit,
+            inactive_threshold: ANSWER,
+            ..pull::Config::default()
+        };
+        let probe = self.stream.create_consumer(config).await.map_err(away)?;
+        let info = probe.cached_info();
+        let (name, sequence) = (info.name.clone(), info.delivered.stream_sequence + 1);
+        // Otherwise it ends by itself.
+        let _ = self.stream.delete_consumer(&name).await;
+        Ok(sequence)
     }
 
     /// Makes the consumer anew, which begins elsewhere. If it is gone in between it begins with the

@@ -3,10 +3,11 @@
 use super::Life;
 use super::journal::Journal;
 use super::state::State;
+use super::unreadable;
 use parking_lot::Mutex;
 use shared::group_commit::{Durable, GroupCommit};
 use shared::ids::EventId;
-use shared::line_log::{LogPage, LogPlace};
+use shared::line_log::{LogEntry, LogPage, LogPlace};
 use shared::metrics::writers::{self, WriterMetrics};
 use shared::time::Clock;
 use std::collections::BTreeMap;
@@ -72,11 +73,17 @@ impl Engine {
         let is_known = place.life == life && place.entry <= newest.ok()?;
         let after = if is_known { place.entry } else { 0 };
         Some(LogPage {
-            entries: self.journal.decisions(&life, after, limit).ok()?,
+            entries: self.read_log(&life, after, limit).ok()?,
             life,
             after,
             is_over: front.is_over,
         })
+    }
+
+    fn read_log(&self, life: &str, after: u64, limit: usize) -> rusqlite::Result<Vec<LogEntry>> {
+        let event = &self.state.settings.id;
+        let skip = |entry| unreadable::skip(event, entry);
+        self.journal.decisions(life, after, limit, skip)
     }
 }
 

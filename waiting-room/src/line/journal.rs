@@ -135,24 +135,30 @@ impl Journal {
             .map(|entry| entry as u64)
     }
 
-    /// Returns the entries of the log after one, all of this life.
+    /// Returns the entries of the log after one, all of this life. One that cannot be read has no decisions,
+    /// and `skip` is told of it.
     pub(super) fn decisions(
         &self,
         life: &str,
         after: u64,
         limit: usize,
+        skip: impl Fn(u64),
     ) -> rusqlite::Result<Vec<LogEntry>> {
         let select =
             "select entry, at, decisions from decision where entry > ?1 order by entry limit ?2";
         let mut select = self.0.prepare_cached(select)?;
         let limit = limit.min(LOG_ENTRIES_MAX) as i64;
         let entries = select.query_map(params![after as i64, limit], |row| {
-            let decisions: String = row.get(2)?;
+            let (entry, decisions) = (row.get::<_, i64>(0)? as u64, row.get::<_, String>(2)?);
+            let decisions = serde_json::from_str(&decisions);
             Ok(LogEntry {
-                entry: row.get::<_, i64>(0)? as u64,
+                entry,
                 life: life.to_owned(),
                 at: Time(row.get(1)?),
-                decisions: serde_json::from_str(&decisions).unwrap_or_default(),
+                decisions: decisions.unwrap_or_else(|_| {
+                    skip(entry);
+                    Vec::new()
+                }),
             })
         })?;
         entries.collect()
@@ -267,4 +273,30 @@ fn code(standing: VisitorState) -> i64 {
 
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("settings and memory are plain data")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn an_entry_that_cannot_be_read_has_no_decisions_and_keeps_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&folder.path().join("night.sqlite")).unwrap();
+        let missed = json(&[LineDecision::Missed {
+            visitor: VisitorId(1),
+            number: 1,
+        }]);
+        for decisions in [&*missed, r#"[{"type": "unheard_of"}]"#, &*missed] {
+            let add = "insert into decision (at, decisions) values (1, ?1)";
+            journal.0.execute(add, [decisions]).unwrap();
+        }
+        let skipped = RefCell::new(Vec::new());
+        let skip = |entry| skipped.borrow_mut().push(entry);
+        let entries = journal.decisions("life", 0, 10, skip).unwrap();
+        let counts = entries.iter().map(|it| (it.entry, it.decisions.len()));
+        assert_eq!(counts.collect::<Vec<_>>(), [(1, 1), (2, 0), (3, 1)]);
+        assert_eq!(*skipped.borrow(), [2]);
+    }
 }

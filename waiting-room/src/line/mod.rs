@@ -20,6 +20,7 @@ mod simulated;
 mod state;
 mod throughput;
 mod trouble;
+mod unreadable;
 mod view;
 
 pub use admission_settings::Admission;

@@ -7,7 +7,7 @@ use shared::ids::{EventId, VisitorId};
 use shared::line_log::{LineDecision, LogEntry, LogPage, LogPlace};
 use shared::time::Clock;
 use waiting_room::draw::commitment;
-use waiting_room::line::{Admission, Line};
+use waiting_room::line::{Admission, Claimed, Line};
 
 /// Reads a log from a place to its end, a few entries at a time; returns them and the new place.
 async fn read(line: &dyn Line, event: &EventId, from: &LogPlace) -> (Vec<LogEntry>, LogPlace) {
@@ -251,6 +251,53 @@ async fn the_log_is_bounded_and_a_reader_sees_what_was_dropped() {
     let page = line.decisions(&event, &place, 1).await.unwrap();
     assert_eq!(page.after, place.entry);
     assert_eq!(page.entries[0].entry, 12_001 - kept + 1);
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_is_skipped_and_the_place_goes_past_it() {
+    let server = testkit::Redis::start();
+    let nodes = nodes(&server).await;
+    let (event, line) = (nodes.event.clone(), nodes.nodes[0].clone());
+    let (_, place) = read(&*line, &event, &LogPlace::default()).await;
+    assert_eq!(place.entry, 1);
+    let whole = VisitorId(1);
+    let broken = format!(
+        "for i, fields in ipairs({{ {{ 'junk', '1' }}, {{ 'life', 'x', 'at', 'now', 'missed', '1 {whole}' }},
+            {{ 'life', 'x', 'at', '1', 'unheard_of', '1' }}, {{ 'life', 'x', 'at', '1', 'drawn', '{{}}' }},
+            {{ 'life', 'x', 'at', '1', 'missed', '1 {whole} 2' }} }}) do
+            redis.call('XADD', KEYS[1] .. 'decisions', (i + 1) .. '-0', unpack(fields))
+        end return redis.call('HSET', KEYS[1] .. 'meta', 'decided', 6)"
+    );
+    let written = server.ask(&["EVAL", &broken, "1", "fairline:{night}:"]);
+    assert!(written.is_some());
+    let page = line.decisions(&event, &place, 1).await.unwrap();
+    assert_eq!((page.end().entry, words(&page.entries)), (2, vec![]));
+    line.finish(&event, VisitorId(1), 1).await.unwrap();
+    let (entries, end) = read(&*line, &event, &place).await;
+    // Of the last of them the first decision can be read.
+    assert_eq!(words(&entries), ["1 missed 1", "1 done with 1: Finished"]);
+    assert_eq!((entries.len(), end.entry), (6, 7));
+}
+
+#[tokio::test]
+async fn a_slot_that_is_made_anew_for_a_claim_stands_in_the_log_as_an_admission() {
+    let server = testkit::Redis::start();
+    let none_admitted = policy(0, 1, 3);
+    let nodes = Nodes::start(&server.url(), 2, Clock::manual(START), none_admitted).await;
+    nodes.join(0, 1..=3).await;
+    nodes.tick(1).await;
+    // The store has lost whom it admitted, and the token of one of them proves it.
+    server.ask(&["FLUSHALL"]).unwrap();
+    nodes.recover().await;
+    let (event, line) = (nodes.event.clone(), nodes.nodes[0].clone());
+    let visitor = VisitorId(3);
+    let claimed = line.claim(&event, visitor, 3).await.unwrap();
+    assert!(matches!(claimed, Claimed::Until(_)));
+    line.claim(&event, visitor, 3).await.unwrap();
+    line.finish(&event, visitor, 3).await.unwrap();
+    let (entries, _) = read(&*line, &event, &LogPlace::default()).await;
+    let wanted = ["3 admitted as 3", "3 done with 3: Finished"];
+    assert_eq!(words(&entries), wanted);
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ local function claim(visitor, n, ends_at)
     slot = { number = n, state = SHOPPING, admitted_at = now, claim_by = now, expires_at = now + m.session_ms }
     m.shopping = m.shopping + 1
     put_slot(visitor, slot)
+    decide_admitted(n, visitor, nil, now, now)
   elseif slot.number ~= n then
     return ''
   elseif slot.state == ADMITTED then

@@ -4,12 +4,13 @@ use super::event_line::EventLine;
 use super::reply::{bytes, list};
 use super::script;
 use crate::draw;
-use crate::line::{Outcome, Refused};
+use crate::line::{Outcome, Refused, unreadable};
 use redis::Value;
 use shared::group_commit::Unavailable;
 use shared::ids::VisitorId;
 use shared::line_log::{AdmissionEnd, LOG_ENTRIES_MAX, LineDecision, LogEntry, LogPage, LogPlace};
 use shared::time::Time;
+use std::iter::Peekable;
 use std::str::SplitAsciiWhitespace;
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ impl EventLine {
         let reply = self.call(&script::DECISIONS, &arguments).await?;
         let fields = reply.fields();
         let entries = fields.list("units").iter();
-        let entries: Option<Vec<LogEntry>> = entries.map(read_entry).collect();
+        let skip = |entry| unreadable::skip(&self.event, entry);
+        let entries: Option<Vec<LogEntry>> = entries.map(|unit| read_entry(unit, &skip)).collect();
         let page = LogPage {
             life: fields.text("lives"),
             after: fields.count("after"),
@@ -59,33 +61,43 @@ impl EventLine {
     }
 }
 
-/// Reads an entry of the stream; none if it is not one.
-fn read_entry(value: &Value) -> Option<LogEntry> {
+/// Reads an entry of the stream; none if it is not one. `skip` is told of an entry of which something
+/// cannot be read: it has the decisions before that alone, and keeps its place.
+fn read_entry(value: &Value, skip: &impl Fn(u64)) -> Option<LogEntry> {
     let [id, fields] = list(value)? else {
         return None;
     };
-    let id = text(id)?;
-    let (entry, _) = id.split_once('-')?;
+    let (entry, _) = text(id)?.split_once('-')?;
+    let mut read = LogEntry {
+        entry: entry.parse().ok()?,
+        life: String::new(),
+        at: Time::default(),
+        decisions: Vec::new(),
+    };
+    if read_fields(fields, &mut read).is_none() {
+        skip(read.entry);
+    }
+    Some(read)
+}
+
+/// Reads the fields of an entry; none if that ends before the last one.
+fn read_fields(fields: &Value, into: &mut LogEntry) -> Option<()> {
     let fields = list(fields)?.chunks_exact(2);
     let fields: Option<Vec<(&str, &str)>> = fields
         .map(|pair| Some((text(&pair[0])?, text(&pair[1])?)))
         .collect();
     let fields = fields?;
     let field = |name: &str| {
-        fields
-            .iter()
-            .find(|field| field.0 == name)
-            .map(|field| field.1)
+        let mut found = fields.iter().filter(|field| field.0 == name);
+        found.next().map(|field| field.1)
     };
-    Some(LogEntry {
-        entry: entry.parse().ok()?,
-        life: field("life")?.to_owned(),
-        at: Time(field("at")?.parse().ok()?),
-        decisions: fields
-            .iter()
-            .filter_map(|(kind, words)| read_decisions(kind, words, field("seed")))
-            .flatten()
-            .collect(),
+    into.life = field("life")?.to_owned();
+    into.at = Time(field("at")?.parse().ok()?);
+    let mut decisions = fields
+        .iter()
+        .filter(|(name, _)| !["life", "at", "seed"].contains(name));
+    decisions.try_for_each(|(kind, words)| {
+        read_decisions(kind, words, field("seed"), &mut into.decisions)
     })
 }
 
@@ -93,18 +105,32 @@ fn text(value: &Value) -> Option<&str> {
     std::str::from_utf8(bytes(value)).ok()
 }
 
-/// Reads the decisions of one kind; none if the field has no decisions.
-fn read_decisions(kind: &str, words: &str, seed: Option<&str>) -> Option<Vec<LineDecision>> {
+/// Reads the decisions of one kind; none if one of them cannot be read, or no such kind is known.
+fn read_decisions(
+    kind: &str,
+    words: &str,
+    seed: Option<&str>,
+    into: &mut Vec<LineDecision>,
+) -> Option<()> {
     let read = match kind {
         "admitted" => read_admitted,
         "missed" => read_missed,
         "finished" => read_finished,
-        "drawn" => return Some(read_drawn(words, seed?).into_iter().collect()),
+        "drawn" => {
+            into.push(read_drawn(words, seed?)?);
+            return Some(());
+        }
         _ => return None,
     };
-    let mut words = words.split_ascii_whitespace();
-    Some(std::iter::from_fn(|| read(&mut words)).collect())
+    let mut words = words.split_ascii_whitespace().peekable();
+    while words.peek().is_some() {
+        into.push(read(&mut words)?);
+    }
+    Some(())
 }
+
+/// Words of decisions.
+type DecisionWords<'a> = Peekable<SplitAsciiWhitespace<'a>>;
 
 fn read_drawn(outcome: &str, seed: &str) -> Option<LineDecision> {
     let outcome: Outcome = serde_json::from_str(outcome).ok()?;
@@ -117,12 +143,12 @@ fn read_drawn(outcome: &str, seed: &str) -> Option<LineDecision> {
 }
 
 /// Reads the number and the visitor with which each decision begins.
-fn read_visitor(words: &mut SplitAsciiWhitespace<'_>) -> Option<(u64, VisitorId)> {
+fn read_visitor(words: &mut DecisionWords<'_>) -> Option<(u64, VisitorId)> {
     let number = words.next()?.parse().ok()?;
     Some((number, VisitorId::parse(words.next()?)?))
 }
 
-fn read_admitted(words: &mut SplitAsciiWhitespace<'_>) -> Option<LineDecision> {
+fn read_admitted(words: &mut DecisionWords<'_>) -> Option<LineDecision> {
     let (number, visitor) = read_visitor(words)?;
     let waited_seconds = words.next()?.parse().ok();
     let mut time = || words.next()?.parse().ok().map(Time);
@@ -135,12 +161,12 @@ fn read_admitted(words: &mut SplitAsciiWhitespace<'_>) -> Option<LineDecision> {
     })
 }
 
-fn read_missed(words: &mut SplitAsciiWhitespace<'_>) -> Option<LineDecision> {
+fn read_missed(words: &mut DecisionWords<'_>) -> Option<LineDecision> {
     let (number, visitor) = read_visitor(words)?;
     Some(LineDecision::Missed { visitor, number })
 }
 
-fn read_finished(words: &mut SplitAsciiWhitespace<'_>) -> Option<LineDecision> {
+fn read_finished(words: &mut DecisionWords<'_>) -> Option<LineDecision> {
     let (number, visitor) = read_visitor(words)?;
     let how = match words.next()? {
         "finished" => AdmissionEnd::Finished,

@@ -1,12 +1,13 @@
 //! Documents of events: as fans see them, never older than what is there.
 
 use super::stand_ins::Engine;
-use super::{command, search, start, until, until_metric};
+use super::{command, search, start, terminate, until, until_metric};
 use crate::events::inbox::{Inbox, TOPICS};
-use crate::events::sale::{self, open};
+use crate::events::sale::{self, metric, open};
 use crate::site::{KEY, Node};
 use hyper::Method;
 use serde_json::{Value, json};
+use shared::time::Clock;
 use testkit::{Kafka, Nats, RabbitMq};
 
 const DEAD_LETTERS: &str = "fairline_notifier_dead_letters{consumer=\"search\"}";
@@ -118,6 +119,42 @@ async fn kafka_repeats_events_from_a_time_on() {
         &["replay", "--consumer", "search", "--from", from],
     );
     until("the document again", &notifier, || document().is_some()).await;
+}
+
+/// Begins again from a time between two events that were not consumed yet, of which none is left out.
+async fn a_replay_leaves_nothing_out(events: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let (_engine, url) = Engine::start().await;
+    let sale = sale::start(folder.path(), events);
+    let mut notifier = start(folder.path(), &sale, events, &search(&url));
+    open(&sale).await;
+    let done = "fairline_notifier_events_total{consumer=\"search\",outcome=\"done\"}";
+    until_metric(&notifier, done, 1.0).await;
+    terminate(&mut notifier);
+    let sent = "fairline_events_sent_total";
+    let before = metric(&sale, sent).await;
+    change(&sale, 100).await;
+    until_metric(&sale, sent, before + 1.0).await;
+    let from = Clock::system().now().to_string();
+    change(&sale, 101).await;
+    until_metric(&sale, sent, before + 2.0).await;
+    let replay = ["replay", "--consumer", "search", "--from", &from];
+    command(&notifier, &replay);
+    notifier.start();
+    until_metric(&notifier, done, 2.0).await;
+}
+
+#[tokio::test]
+async fn nats_leaves_out_nothing_that_was_not_consumed_before_a_replay() {
+    let server = Nats::start();
+    a_replay_leaves_nothing_out(&format!("nats://{}", server.address())).await;
+}
+
+#[tokio::test]
+async fn kafka_leaves_out_nothing_that_was_not_consumed_before_a_replay() {
+    let server = Kafka::start();
+    let events = Inbox::kafka(&server, &TOPICS).await.url();
+    a_replay_leaves_nothing_out(&events).await;
 }
 
 #[tokio::test]

@@ -59,7 +59,8 @@ pub(super) fn wrong_log(script: &str, before: &Stored, after: &Stored) -> Option
 /// was known.
 fn admitted(script: &str, before: &Stored, after: &Stored) -> Vec<(u64, VisitorId)> {
     match script {
-        "tick" => {
+        // A claim makes a slot anew that the store has lost.
+        "tick" | "claim" => {
             let is_new = |number: &u64| !before.inside.contains_key(number);
             let new = after.inside.iter().filter(|(number, _)| is_new(number));
             new.filter_map(|(number, slot)| Some((*number, slot.visitor?)))
