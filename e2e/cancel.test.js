@@ -102,7 +102,11 @@ test("a server that is killed while it refunds a show goes on, and gives back ea
   const end = await progress("rush");
   assert.deepEqual([end.orders, end.refunded, end.failed], [60, 60, 0]);
   assert.deepEqual(end.money, [
-    { refunded: { amount: 60 * 6500, currency: "EUR" }, outstanding: { amount: 0, currency: "EUR" } },
+    {
+      refunded: { amount: 60 * 6500, currency: "EUR" },
+      charged_back: { amount: 0, currency: "EUR" },
+      outstanding: { amount: 0, currency: "EUR" },
+    },
   ]);
   for (const order of bought) {
     const { payments } = await server.call("GET", `/api/v1/organiser/events/rush/orders/${order.id}`);

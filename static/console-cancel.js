@@ -11,7 +11,7 @@ const AGAIN_MS = 2000;
 /** @param {number} count @param {string} one */
 const counted = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 
-/** Sums in all currencies. @param {any[]} sums @param {"refunded" | "outstanding"} which */
+/** Sums in all currencies. @param {any[]} sums @param {"refunded" | "charged_back" | "outstanding"} which */
 const sum = (sums, which) =>
   sums
     .map((one) => one[which])
@@ -106,6 +106,7 @@ function progressParts(event, progress) {
   const { cancelled, failures } = progress;
   const bar = make("progress", { max: progress.orders || 1, value: progress.orders ? progress.refunded : 1 });
   bar.setAttribute("aria-label", "Orders that were refunded");
+  const isChargedBack = progress.money.some((/** @type {any} */ one) => one.charged_back.amount);
   const rows = [
     ["Orders", progress.orders],
     ["Refunded", progress.refunded],
@@ -114,6 +115,7 @@ function progressParts(event, progress) {
     ["Not paid for, being given up", progress.paying],
     ["Need a look", progress.failed],
     ["Given back", sum(progress.money, "refunded")],
+    ...(isChargedBack ? [["Charged back", sum(progress.money, "charged_back")]] : []),
     ["Yet to be given back", sum(progress.money, "outstanding")],
   ];
   const words = progress.done

@@ -212,8 +212,8 @@ function buyerForm(url, buyer, draw) {
 
 /** The amount that a refund of these seats gives back; of all that are sold if none are named. @param {any} details @param {any[]} sold @param {string[] | null} ids */
 function amountOf(details, sold, ids) {
-  const { total, refunded } = details.order;
-  const left = total.amount - (refunded?.amount ?? 0);
+  const { total, refunded, charged_back } = details.order;
+  const left = total.amount - (refunded?.amount ?? 0) - (charged_back?.amount ?? 0);
   const named = sold.filter((seat) => ids?.includes(seat.id));
   if (!ids || named.length === sold.length) return money(details.refundable ?? { ...total, amount: left });
   const sum = named.reduce(
@@ -265,7 +265,11 @@ function seatTable(details, chosen, refund) {
       ];
     },
   );
-  const sums = `Total ${money(order.total)}${order.refunded ? `, given back ${money(order.refunded)}` : ""}.`;
+  const gone = [
+    ...(order.refunded ? [`given back ${money(order.refunded)}`] : []),
+    ...(order.charged_back ? [`charged back ${money(order.charged_back)}`] : []),
+  ];
+  const sums = `${[`Total ${money(order.total)}`, ...gone].join(", ")}.`;
   const whole = button({ className: "danger" }, `Refund the whole order (${amountOf(details, sold, null)})`, () =>
     refund(null),
   );
@@ -282,7 +286,7 @@ function seatTable(details, chosen, refund) {
 function refundedFor(part) {
   const moved = (part.differences ?? []).map((/** @type {any} */ one) => one.seat);
   if (moved.length) return `the move to ${moved.join(", ")}`;
-  return part.seats.join(", ") || "no seat that is named";
+  return part.seats.join(", ") || (part.done ? "no seat that is named" : "what is left");
 }
 
 /** @param {any} payment @param {Set<string>} chosen @param {(details: any, payment: string) => void} settled */

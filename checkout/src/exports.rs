@@ -40,7 +40,7 @@ enum Table {
     Tickets,
     /// Valid tickets with the buyer first, for a door without a scanner.
     DoorList,
-    /// Orders that were paid, with what was given back.
+    /// Orders that were paid, with what was given back and charged back.
     Payments,
 }
 
@@ -72,6 +72,7 @@ impl Table {
                 "seats",
                 "total",
                 "given back",
+                "charged back",
                 "currency",
             ],
             Table::Tickets => &[
@@ -94,6 +95,7 @@ impl Table {
                 "state",
                 "total",
                 "given back",
+                "charged back",
                 "currency",
             ],
         }
@@ -106,8 +108,8 @@ impl Table {
         });
         let made_at = order.created_at.to_string();
         let (total, currency) = (order.total.decimal(), order.total.currency.as_str());
-        let given_back = order.refunded.map(|money| money.decimal());
-        let given_back = given_back.unwrap_or_default();
+        let [given_back, charged_back] = [order.refunded, order.charged_back]
+            .map(|money| money.map_or(String::new(), |money| money.decimal()));
         match self {
             Table::Orders => {
                 let seats: Vec<&str> = order.seats.iter().map(place).collect();
@@ -121,6 +123,7 @@ impl Table {
                     &seats,
                     &total,
                     &given_back,
+                    &charged_back,
                     currency,
                 ];
                 table.add_row(&row)?;
@@ -137,6 +140,7 @@ impl Table {
                         &order.state,
                         &total,
                         &given_back,
+                        &charged_back,
                         currency,
                     ];
                     table.add_row(&row)?;

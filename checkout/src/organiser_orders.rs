@@ -113,6 +113,9 @@ pub(crate) struct OrganiserOrder {
     /// Sum of what was refunded, if something was.
     #[serde(skip_serializing_if = "Option::is_none")]
     refunded: Option<Money>,
+    /// Sum of what the bank charged back, if something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charged_back: Option<Money>,
     created_at: Time,
     pay_by: Time,
 }
@@ -143,6 +146,7 @@ impl OrganiserOrder {
             },
             decline_reason: order.decline_reason,
             refunded: order.refunded,
+            charged_back: order.charged_back,
             created_at: order.created_at,
             pay_by: order.pay_by,
         }

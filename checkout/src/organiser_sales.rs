@@ -129,7 +129,7 @@ pub(crate) fn csv_file(name: &str, table: io::Result<Vec<u8>>) -> Result<Respons
 }
 
 /// Columns before those of the categories.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "hour",
     "orders confirmed",
     "orders refunded",
@@ -140,6 +140,7 @@ const COLUMNS: [&str; 11] = [
     "holds expired",
     "gross",
     "refunded",
+    "charged back",
     "currency",
 ];
 
@@ -174,11 +175,12 @@ fn add_hour(
     currency: Currency,
     categories: &BTreeSet<&str>,
 ) -> io::Result<()> {
-    let nothing = Money {
+    let nothing = [Money {
         amount: 0,
         currency,
-    };
-    let mut money = hour.money.iter().map(|it| (it.gross, it.refunded));
+    }; 3];
+    let money = hour.money.iter();
+    let mut money = money.map(|it| [it.gross, it.refunded, it.charged_back]);
     let counts = [
         hour.orders_confirmed,
         hour.orders_refunded,
@@ -190,7 +192,7 @@ fn add_hour(
     ];
     let mut row = vec![hour.hour.to_string()];
     row.extend(counts.iter().map(i64::to_string));
-    row.extend(amounts(money.next().unwrap_or((nothing, nothing))));
+    row.extend(amounts(money.next().unwrap_or(nothing)));
     row.extend(categories.iter().map(|id| {
         let own = hour.categories.iter().filter(|it| it.category == *id);
         own.map(|it| it.tickets_sold).sum::<i64>().to_string()
@@ -206,7 +208,12 @@ fn add_hour(
     Ok(())
 }
 
-fn amounts((gross, refunded): (Money, Money)) -> [String; 3] {
+fn amounts([gross, refunded, charged_back]: [Money; 3]) -> [String; 4] {
     let currency = gross.currency.as_str().to_owned();
-    [gross.decimal(), refunded.decimal(), currency]
+    [
+        gross.decimal(),
+        refunded.decimal(),
+        charged_back.decimal(),
+        currency,
+    ]
 }

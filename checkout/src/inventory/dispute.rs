@@ -1,6 +1,6 @@
 //! Disputes of payments: a cardholder asks the bank for the money back, and the bank decides.
 
-use super::money::Money;
+use super::money::{Currency, Money};
 use serde::{Deserialize, Serialize};
 use shared::time::Time;
 use utoipa::ToSchema;
@@ -46,6 +46,18 @@ pub struct DisputeReport {
     pub state: DisputeState,
 }
 
+/// Outcome of what a provider told of a dispute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeardDispute {
+    /// It is recorded now.
+    New,
+    /// It was known.
+    Known,
+    /// It is open by this answer, and had ended as this report in the books. The answer may be older
+    /// than the end, or the dispute was opened again: ask the provider once more.
+    Ended(DisputeReport),
+}
+
 /// A dispute as stored with its payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DisputeRow {
@@ -55,15 +67,25 @@ pub(super) struct DisputeRow {
     /// Price of the seats that were taken back for it, in minor units.
     #[serde(default)]
     pub(super) taken_back: i64,
+    /// Sum of the credit notes that were issued for it, in minor units.
+    #[serde(default)]
+    pub(super) credited: i64,
 }
 
 impl DisputeRow {
-    /// Returns the money that went back for it, in minor units.
-    pub(super) fn charged_back(&self) -> i64 {
+    /// Returns the money of this currency that went back for it, in minor units.
+    pub(super) fn charged_back(&self, currency: Currency) -> i64 {
         match self.report.state {
-            DisputeState::Lost => self.report.amount.amount,
+            DisputeState::Lost if self.report.amount.currency == currency => {
+                self.report.amount.amount
+            }
             _ => 0,
         }
+    }
+
+    /// Returns whether money of another currency than this went back for it.
+    pub(super) fn is_charged_back_elsewise(&self, currency: Currency) -> bool {
+        self.report.state == DisputeState::Lost && self.report.amount.currency != currency
     }
 
     /// Returns whether an organiser has to look at it: it is open, or lost.
@@ -76,8 +98,8 @@ impl DisputeRow {
         known.iter().all(|known| known.report != self.report)
     }
 
-    /// Returns it in words, for the organiser.
-    pub(super) fn detail(&self) -> String {
+    /// Returns it in words, for the organiser of a payment in this currency.
+    pub(super) fn detail(&self, of_payment: Currency) -> String {
         let DisputeReport {
             id,
             amount,
@@ -86,8 +108,12 @@ impl DisputeRow {
             ..
         } = &self.report;
         let (state, currency) = (state.as_str(), amount.currency.as_str());
+        let other = match amount.currency == of_payment {
+            true => "",
+            false => " (another currency than the payment's, so that the books do not have it)",
+        };
         let amount = amount.amount;
-        format!("dispute {id} of {amount} {currency} in minor units, {reason}: {state}")
+        format!("dispute {id} of {amount} {currency} in minor units{other}, {reason}: {state}")
     }
 }
 

@@ -148,6 +148,10 @@ impl EventState {
         let payment = row.payment();
         let is_confirmed = row.state == OrderState::Confirmed;
         let has_tickets = is_confirmed && !self.is_cancelled();
+        let some_money = |amount: i64| {
+            let currency = row.total.currency;
+            (amount > 0).then_some(Money { amount, currency })
+        };
         Order {
             id: row.id.clone(),
             event: self.event.clone(),
@@ -163,10 +167,8 @@ impl EventState {
             instead_of_labels: self.labels(&payment.instead_of()),
             instead_of: payment.instead_of(),
             tickets: has_tickets.then(|| self.tickets(row)),
-            refunded: (payment.refunded > 0).then_some(Money {
-                amount: payment.refunded,
-                currency: row.total.currency,
-            }),
+            refunded: some_money(payment.refunded),
+            charged_back: some_money(payment.charged_back()),
             link: is_confirmed.then(|| self.link(&row.id)),
             event_cancelled: self.rules.cancelled.clone(),
         }

@@ -51,6 +51,8 @@ pub struct MoneyInHour {
     pub gross: Money,
     /// Sum of what was given back, whenever it had been taken.
     pub refunded: Money,
+    /// Sum of what the bank charged back, whenever it had been taken; less what came back from it.
+    pub charged_back: Money,
 }
 
 /// Tickets of one category that were sold in one hour.
@@ -77,6 +79,8 @@ pub(super) enum Figure {
     Gross,
     /// In minor units, by currency.
     Refunded,
+    /// In minor units, by currency.
+    ChargedBack,
     /// By category and currency.
     TicketsSold,
     /// In minor units, by category and currency.
@@ -87,7 +91,7 @@ pub(super) enum Figure {
 
 impl Figure {
     /// Those of the sales.
-    const SALES: [Figure; 10] = [
+    const SALES: [Figure; 11] = [
         Figure::OrdersConfirmed,
         Figure::OrdersRefunded,
         Figure::OrdersCancelled,
@@ -96,6 +100,7 @@ impl Figure {
         Figure::HoldsExpired,
         Figure::Gross,
         Figure::Refunded,
+        Figure::ChargedBack,
         Figure::TicketsSold,
         Figure::Prices,
     ];
@@ -111,6 +116,7 @@ impl Figure {
             Figure::HoldsExpired => "holds_expired",
             Figure::Gross => "gross",
             Figure::Refunded => "refunded",
+            Figure::ChargedBack => "charged_back",
             Figure::TicketsSold => "tickets_sold",
             Figure::Prices => "prices",
             Figure::Funnel(figure) => figure.as_str(),
@@ -160,6 +166,11 @@ impl HourlySums {
             EventType::PaymentRefunded => {
                 let payment: Option<PaymentPayload> = payload(row);
                 return self.add_money(row, Figure::Refunded, payment.and_then(|it| it.returned));
+            }
+            EventType::PaymentDisputed => {
+                let payment: Option<PaymentPayload> = payload(row);
+                let moved = payment.and_then(|it| it.charged_back);
+                return self.add_money(row, Figure::ChargedBack, moved);
             }
             EventType::OrderRefunded => Figure::OrdersRefunded,
             EventType::OrderCancelled => Figure::OrdersCancelled,
@@ -304,6 +315,7 @@ impl SalesHour {
             Figure::HoldsExpired => &mut self.holds_expired,
             Figure::Gross => &mut self.money_in(currency).gross.amount,
             Figure::Refunded => &mut self.money_in(currency).refunded.amount,
+            Figure::ChargedBack => &mut self.money_in(currency).charged_back.amount,
             Figure::TicketsSold => {
                 self.tickets_sold += sum.value;
                 &mut self.category(&sum.category, currency).tickets_sold
@@ -325,6 +337,7 @@ impl SalesHour {
             self.money.push(MoneyInHour {
                 gross: amount,
                 refunded: amount,
+                charged_back: amount,
             });
             self.money.len() - 1
         });
@@ -404,5 +417,34 @@ mod tests {
             (counted[0].0.figure, counted[0].1),
             (Figure::TicketsVoided, 1)
         );
+    }
+
+    #[test]
+    fn money_that_was_charged_back_counts_in_the_hour_and_its_return_counts_against_it() {
+        let disputed = |charged_back: i64| OutboxRow {
+            position: 1,
+            id: "evt_1".into(),
+            event: "night".into(),
+            aggregate_type: "payment".into(),
+            aggregate_id: "ord_1".into(),
+            event_type: EventType::PaymentDisputed.as_str().into(),
+            payload: json!({"schema": 1, "event": "night", "payment": "pay_1", "order": "ord_1",
+                "provider": "stripe", "attempt": 1, "amount": {"amount": 9000, "currency": "EUR"},
+                "refunded": {"amount": 0, "currency": "EUR"},
+                "charged_back": {"amount": charged_back, "currency": "EUR"}})
+            .to_string(),
+            traceparent: None,
+            at: Time(HOUR_MS),
+        };
+        let sums = HourlySums::of(&[disputed(9000), disputed(-9000), disputed(4500)]);
+        let stored = sums.0.into_iter().map(|(key, value)| StoredSum {
+            hour: key.hour,
+            figure: key.figure.as_str().to_owned(),
+            category: key.category,
+            currency: key.currency,
+            value,
+        });
+        let hours = hours_of(stored.collect());
+        assert_eq!(hours[0].money[0].charged_back.amount, 4500);
     }
 }

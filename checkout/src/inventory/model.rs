@@ -1,6 +1,6 @@
 //! Domain types of the checkout: sessions, holds, orders, payments, tickets and refusals.
 
-pub use super::dispute::{DisputeDetails, DisputeReport, DisputeState};
+pub use super::dispute::{DisputeDetails, DisputeReport, DisputeState, HeardDispute};
 pub use super::layout::Place;
 pub use super::money::{Currency, Money};
 pub use super::payment::*;
@@ -302,11 +302,13 @@ pub struct Order {
     /// Sum of what was refunded, present if something was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refunded: Option<Money>,
+    /// Sum of what was charged back, if something was. Fans are not shown it.
+    #[serde(skip)]
+    pub charged_back: Option<Money>,
     /// Signed link to the page of the order, present once it is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// Cancellation of the show, if it was cancelled: its tickets let no one in, and its money goes
-    /// back.
+    /// Cancellation of the show, if it was cancelled: tickets let no one in, and money goes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_cancelled: Option<Cancellation>,
 }

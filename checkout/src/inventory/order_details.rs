@@ -86,7 +86,7 @@ pub struct PaymentDetails {
     pub refunded: Money,
     /// Amount that went back for disputes that were lost.
     pub charged_back: Money,
-    /// Refunds of a part.
+    /// Refunds of a part, and of everything that is left while that is under way.
     pub refunds: Vec<PartRefund>,
     /// Its disputes, such as chargebacks.
     pub disputes: Vec<DisputeDetails>,
@@ -98,13 +98,13 @@ pub struct PaymentDetails {
     pub history: Vec<PaymentStep>,
 }
 
-/// Refund of a part of a payment.
+/// Refund of a part of a payment, or one under way of everything that is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PartRefund {
     /// `ref_…`
     pub id: String,
     /// The seats whose money it is; none if it was made at the provider itself, or gives back
-    /// differences in price.
+    /// differences in price or everything that is left.
     pub seats: Vec<String>,
     /// Differences in price that it gives back for tickets which were moved.
     #[serde(skip_serializing_if = "Vec::is_empty")]

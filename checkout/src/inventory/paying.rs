@@ -173,6 +173,14 @@ impl Inventory {
             .await
     }
 
+    /// Replaces a refund that the provider has not made, and that money was charged back for since.
+    pub async fn replace_overtaken(&self, payment: &PaymentRef) -> Result<Order, Refused> {
+        let payment = payment.clone();
+        let subject = Subject::fresh(&payment.event, Target::Order(payment.order.clone()));
+        self.decide(subject, move |work| work.replace_overtaken(&payment))
+            .await
+    }
+
     /// Records that the money was refunded, and makes its seats available again.
     pub async fn refunded(&self, payment: &PaymentRef) -> Result<Order, Refused> {
         let payment = payment.clone();

@@ -105,6 +105,9 @@ pub struct RefundRef {
     pub id: String,
     /// In minor units of the payment's currency.
     pub amount: i64,
+    /// Whether money was charged back since it began. It is not asked for then, and counts only if the
+    /// provider has made it already.
+    pub is_overtaken: bool,
 }
 
 /// A payment of which the checkout has to take the next step, or about which the provider must be

@@ -5,6 +5,7 @@ use super::model::{Money, PaymentRef, PaymentView, ProviderId, RefundRef};
 use super::payment_review::Review;
 use super::payment_state::PaymentState;
 use serde::{Deserialize, Serialize};
+use shared::crypto::random_id;
 use shared::ids::EventId;
 use shared::time::Time;
 
@@ -28,7 +29,7 @@ pub(super) struct PaymentRow {
     pub(super) revision: i32,
     /// Sum of what was given back, in minor units.
     pub(super) refunded: i64,
-    /// Refunds of a part.
+    /// Refunds of a part, and of everything that is left while that is under way.
     pub(super) refunds: Vec<RefundRow>,
     /// Why it needs a look.
     pub(super) review: Option<Review>,
@@ -42,7 +43,7 @@ pub(super) struct PaymentRow {
     pub(super) next_at: Option<Time>,
 }
 
-/// Refund of a part of a payment.
+/// Refund of a part of a payment, or of everything that is left of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RefundRow {
     pub(super) id: String,
@@ -54,6 +55,12 @@ pub(super) struct RefundRow {
     /// Differences that it gives back for tickets which were moved to seats that cost less.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) differences: Vec<DifferenceRow>,
+    /// Whether it gives back everything that is left. Such a row ends with the refund.
+    #[serde(default)]
+    pub(super) is_rest: bool,
+    /// Money that had been charged back when it began, in minor units.
+    #[serde(default)]
+    pub(super) charged_back: i64,
 }
 
 /// Difference in price that is given back for a ticket which was moved.
@@ -116,21 +123,66 @@ impl PaymentRow {
         self.review.is_some() || self.outside.is_some()
     }
 
+    /// Goes to a state. A refund that begins without a part of its own gives back everything that is
+    /// left now, and its amount stays as it is from now on: it may have been sent.
+    pub(super) fn enter(&mut self, state: PaymentState) {
+        self.state = state;
+        let is_open = self.refunds.iter().any(|refund| !refund.is_done);
+        match state {
+            PaymentState::Refunding if is_open => {}
+            PaymentState::Refunding => self.refunds.push(self.new_rest()),
+            _ => self.refunds.retain(|refund| !refund.is_rest),
+        }
+    }
+
+    /// Returns a refund of this amount that begins now.
+    pub(super) fn new_refund(&self, amount: i64) -> RefundRow {
+        RefundRow {
+            id: random_id("ref_"),
+            seats: Vec::new(),
+            amount,
+            is_done: false,
+            differences: Vec::new(),
+            is_rest: false,
+            charged_back: self.charged_back(),
+        }
+    }
+
+    /// Returns a refund of everything that is left. That of the whole payment has always the same id,
+    /// with which its provider makes it once.
+    pub(super) fn new_rest(&self) -> RefundRow {
+        let rest = RefundRow {
+            is_rest: true,
+            ..self.new_refund(self.left())
+        };
+        if rest.amount < self.amount.amount {
+            return rest;
+        }
+        RefundRow {
+            id: self.rest_id(),
+            ..rest
+        }
+    }
+
+    fn rest_id(&self) -> String {
+        format!("{}_rest", self.id)
+    }
+
     /// Returns the refund that is under way, if one is: of a part, or of everything that is left.
     pub(super) fn open_refund(&self) -> Option<RefundRef> {
         if self.state != PaymentState::Refunding {
             return None;
         }
-        let part = self.refunds.iter().find(|refund| !refund.is_done);
-        Some(match part {
-            Some(part) => RefundRef {
-                id: part.id.clone(),
-                amount: part.amount,
-            },
-            None => RefundRef {
-                id: format!("{}_rest", self.id),
-                amount: self.left(),
-            },
+        let open = self.refunds.iter().find(|refund| !refund.is_done);
+        // An earlier version began that of everything without a row.
+        let open = open.cloned().unwrap_or_else(|| RefundRow {
+            id: self.rest_id(),
+            ..self.new_rest()
+        });
+        Some(RefundRef {
+            is_overtaken: self.charged_back() > open.charged_back,
+            id: open.id,
+            amount: open.amount,
         })
     }
 
@@ -184,9 +236,25 @@ impl PaymentRow {
             .flat_map(|refund| refund.seats.iter().copied())
     }
 
-    /// Returns the money that went back for disputes that were lost, in minor units.
+    /// Returns the money that went back for disputes that were lost, in minor units. Amounts in
+    /// another currency than the payment's are not in it.
     pub(super) fn charged_back(&self) -> i64 {
-        self.disputes.iter().map(DisputeRow::charged_back).sum()
+        let currency = self.amount.currency;
+        let each = self.disputes.iter();
+        each.map(|dispute| dispute.charged_back(currency)).sum()
+    }
+
+    /// Returns the dispute for which money went back in another currency than the payment's, if there
+    /// is one: how much is left is for the organiser to say.
+    pub(super) fn charged_back_elsewise(&self) -> Option<&DisputeRow> {
+        let currency = self.amount.currency;
+        let mut each = self.disputes.iter();
+        each.find(|dispute| dispute.is_charged_back_elsewise(currency))
+    }
+
+    /// Returns what credit notes were issued for disputes, in minor units.
+    pub(super) fn credited_for_disputes(&self) -> i64 {
+        self.disputes.iter().map(|dispute| dispute.credited).sum()
     }
 
     /// Returns the money that is left of what was paid, in minor units; never below 0.

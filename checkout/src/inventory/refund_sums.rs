@@ -9,21 +9,20 @@ use utoipa::ToSchema;
 pub struct RefundSum {
     /// Sum of what went back, also before the show was cancelled.
     pub refunded: Money,
+    /// Sum of what the bank charged back.
+    pub charged_back: Money,
     /// Sum of what has yet to go back.
     pub outstanding: Money,
 }
 
 impl RefundSum {
-    pub(super) fn of(currency: Currency, refunded: i64, outstanding: i64) -> RefundSum {
+    /// Builds it from the sums of what was refunded, charged back, and has yet to go back.
+    pub(super) fn of(currency: Currency, sums: [i64; 3]) -> RefundSum {
+        let [refunded, charged_back, outstanding] = sums.map(|amount| Money { amount, currency });
         RefundSum {
-            refunded: Money {
-                amount: refunded,
-                currency,
-            },
-            outstanding: Money {
-                amount: outstanding,
-                currency,
-            },
+            refunded,
+            charged_back,
+            outstanding,
         }
     }
 }

@@ -102,16 +102,20 @@ impl Inventory {
             .await
     }
 
-    /// Records a dispute of a payment as its provider tells it. Returns whether anything is new.
+    /// Records a dispute of a payment as its provider tells it. `end` is the end of the dispute that
+    /// the books had before the provider was asked, if they had one.
     pub async fn disputed(
         &self,
         payment: &PaymentRef,
         report: DisputeReport,
-    ) -> Result<bool, Refused> {
+        end: Option<DisputeReport>,
+    ) -> Result<HeardDispute, Refused> {
         let payment = payment.clone();
         let subject = Subject::fresh(&payment.event, Target::Order(payment.order.clone()));
-        self.decide(subject, move |work| work.disputed(&payment, &report))
-            .await
+        self.decide(subject, move |work| {
+            work.disputed(&payment, &report, end.as_ref())
+        })
+        .await
     }
 
     /// Records what was refunded at the provider itself, of which `theirs` is the sum that it has

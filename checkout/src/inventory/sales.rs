@@ -20,23 +20,25 @@ pub struct Sales {
     pub blocked: u32,
     /// Number of orders by state.
     pub orders: BTreeMap<String, u32>,
-    /// Sum of the confirmed orders in the event's currency, less what was refunded of them.
+    /// Sum of the confirmed orders in the event's currency, less what was refunded and charged back of
+    /// them, with what stayed of orders that were refunded.
     pub revenue: Money,
     /// Sums of the confirmed orders in other currencies, which an earlier version let be mixed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub other_revenue: Vec<Money>,
-    /// The confirmed orders by how they were paid: a provider, or a method of the desk.
+    /// The same by how the orders were paid: a provider, or a method of the desk.
     pub methods: Vec<MethodSales>,
 }
 
-/// Confirmed orders of one payment method.
+/// Orders of one payment method.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MethodSales {
     /// As `payment.provider` of an order: `stripe`, `cash`, `comp` and so on.
     pub method: String,
-    /// Number of orders.
+    /// Number of confirmed orders.
     pub orders: u32,
-    /// Sum of their payments less the refunds.
+    /// Sum of their payments, less what was refunded and charged back, with what stayed of orders that
+    /// were refunded.
     pub revenue: Money,
 }
 

@@ -3,10 +3,16 @@
 use super::provider::{Answer, Claim, Notice, Provider, Told};
 use crate::app::Shop;
 use crate::instruments::disputes;
-use crate::inventory::{InboxEvent, Money, PaymentRef, ProviderId, Refused};
+use crate::inventory::{
+    DisputeReport, HeardDispute, InboxEvent, Money, PaymentRef, ProviderId, Refused,
+};
 use serde_json::{Value, json};
 use shared::audit::Entry;
 use shared::group_commit::Unavailable;
+
+/// Largest number of times that a provider is asked about a dispute for one webhook: once more for
+/// each end of it that is recorded meanwhile.
+const DISPUTE_ASKED_MAX: usize = 3;
 
 /// Outcome of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,10 +112,9 @@ impl Shop {
             let payment = self.inventory.find_payment(&told.payment).await?;
             return self.hear_of_dispute(provider, &payment, dispute).await;
         }
-        let amount = claim.amount.or(told.report.amount);
-        let reported = self
-            .inventory
-            .report_told(&told.payment, told.report.verdict, amount);
+        let reported =
+            self.inventory
+                .report_told(&told.payment, told.report.verdict, told.report.amount);
         let (settled, (payment, verdict)) = reported.await?;
         if let Some(next) = self.follow(provider, &payment, &verdict, settled).await? {
             self.drive(next).await;
@@ -133,18 +138,32 @@ impl Shop {
         payment: &PaymentRef,
         id: &str,
     ) -> Result<Received, Refused> {
-        let report = match provider.dispute(id).await {
-            Answer::Known(report) => report,
-            Answer::Refused(why) => {
-                let why = format!("it is disputed, and the provider does not tell how: {why}");
-                self.review(payment, why).await?;
-                return Ok(Received::Done);
+        let mut end = None;
+        for _ in 0..DISPUTE_ASKED_MAX {
+            let report = match provider.dispute(id).await {
+                Answer::Known(report) => report,
+                Answer::Refused(why) => {
+                    let why = format!("it is disputed, and the provider does not tell how: {why}");
+                    self.review(payment, why).await?;
+                    return Ok(Received::Done);
+                }
+                Answer::Unknown => return Err(Unavailable.into()),
+            };
+            let heard = self.inventory.disputed(payment, report.clone(), end.take());
+            match heard.await? {
+                HeardDispute::Known => return Ok(Received::Done),
+                HeardDispute::Ended(known) => end = Some(known),
+                HeardDispute::New => {
+                    self.tell_dispute(payment, &report).await;
+                    return Ok(Received::Done);
+                }
             }
-            Answer::Unknown => return Err(Unavailable.into()),
-        };
-        if !self.inventory.disputed(payment, report.clone()).await? {
-            return Ok(Received::Done);
         }
+        Err(Unavailable.into())
+    }
+
+    /// Tells the operator of what is new of a dispute.
+    async fn tell_dispute(&self, payment: &PaymentRef, report: &DisputeReport) {
         tracing::warn!(
             order = payment.order,
             payment = payment.id,
@@ -155,7 +174,6 @@ impl Shop {
         disputes(report.state.as_str()).inc();
         self.record_by_provider(payment, "payment.disputed", json!({"dispute": report}))
             .await;
-        Ok(Received::Done)
     }
 
     /// Records in the audit log what was refunded at the provider itself, as done by the provider.

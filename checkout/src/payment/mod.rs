@@ -171,6 +171,7 @@ impl Shop {
         let refund = RefundRef {
             id: format!("{}_rest", payment.id),
             amount: payment.amount.amount,
+            is_overtaken: false,
         };
         if let Some(provider) = self.providers.of(payment.provider) {
             provider.refund(payment, &refund).await;

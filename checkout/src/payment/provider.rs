@@ -75,9 +75,6 @@ pub(crate) struct Claim {
     /// Why a person has to look at the payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) complaint: Option<String>,
-    /// Amount of the payment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) amount: Option<Money>,
     /// The provider's id of the dispute that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dispute: Option<String>,
@@ -180,6 +177,9 @@ pub trait Provider: Send + Sync {
     /// Cancels a payment, reserved or not. After a report that it is voided, the checkout takes no
     /// money by it any more.
     async fn cancel(&self, payment: &PaymentRef) -> Answer<PaymentReport>;
+
+    /// Returns whether a refund has been made.
+    async fn has_refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<bool>;
 
     /// Gives money back.
     async fn refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<()>;

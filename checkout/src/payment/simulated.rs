@@ -50,6 +50,10 @@ impl Provider for Simulated {
         Answer::Known(report(Verdict::Voided))
     }
 
+    async fn has_refund(&self, _: &PaymentRef, _: &RefundRef) -> Answer<bool> {
+        Answer::Known(false)
+    }
+
     async fn refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<()> {
         tracing::debug!(payment = payment.id, amount = refund.amount, "refunded");
         Answer::Known(())

@@ -186,6 +186,15 @@ impl Shop {
         let asked = match refund.amount {
             // Seats that cost nothing, or whose money went back before.
             0 => Answer::Known(()),
+            _ if refund.is_overtaken => match provider.has_refund(payment, refund).await {
+                Answer::Known(false) => {
+                    let order = self.inventory.replace_overtaken(payment).await?;
+                    // The reconciler goes on with the one in its place.
+                    let is_answered = false;
+                    return Ok(GivenBack { order, is_answered });
+                }
+                told => told.map(|_| ()),
+            },
             _ => provider.refund(payment, refund).await,
         };
         match asked {

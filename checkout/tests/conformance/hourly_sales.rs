@@ -122,8 +122,11 @@ impl<'a> RandomSale<'a> {
     fn money(&mut self) -> &mut MoneyInHour {
         let hour = self.hour();
         if hour.money.is_empty() {
-            let (gross, refunded) = (euros(0), euros(0));
-            hour.money.push(MoneyInHour { gross, refunded });
+            hour.money.push(MoneyInHour {
+                gross: euros(0),
+                refunded: euros(0),
+                charged_back: euros(0),
+            });
         }
         &mut hour.money[0]
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use shared::crypto::{hex, sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use testkit::{
     ApiFault, LastRequest, RAZORPAY_KEY_ID, RAZORPAY_KEY_SECRET, RAZORPAY_WEBHOOK_SECRET,
     RazorpayEvent, RazorpayStandIn, STRIPE_KEY, STRIPE_WEBHOOK_SECRET, StripeStandIn, WebhookEvent,
@@ -295,17 +296,53 @@ impl AtProvider {
 
     /// Has the cardholder dispute an amount of what was paid.
     pub(crate) fn dispute(&self, id: &str, amount: i64) {
+        self.dispute_in(id, amount, None);
+    }
+
+    /// As `dispute`, in another currency than what was paid if one is named.
+    pub(crate) fn dispute_in(&self, id: &str, amount: i64, currency: Option<&str>) {
         match self {
-            AtProvider::Stripe(stand_in) => stand_in.dispute(id, amount),
-            AtProvider::Razorpay(stand_in) => stand_in.dispute(id, amount),
+            AtProvider::Stripe(stand_in) => stand_in.dispute(id, amount, currency),
+            AtProvider::Razorpay(stand_in) => stand_in.dispute(id, amount, currency),
         }
     }
 
-    /// Ends the newest dispute of what was paid: `won` or `lost`.
+    /// Has the newest dispute of what was paid come to a status: `won`, `lost`, `closed` as an inquiry
+    /// ends, or `open` again.
     pub(crate) fn end_dispute(&self, id: &str, status: &str) {
         match self {
-            AtProvider::Stripe(stand_in) => stand_in.end_dispute(id, status),
+            AtProvider::Stripe(stand_in) => {
+                let status = match status {
+                    "closed" => "warning_closed",
+                    "open" => "needs_response",
+                    other => other,
+                };
+                stand_in.end_dispute(id, status);
+            }
             AtProvider::Razorpay(stand_in) => stand_in.end_dispute(id, status),
+        }
+    }
+
+    /// Has the next refund get no answer that says anything, whether it is made or not.
+    pub(crate) fn lose_refund(&self, is_made: LastRequest) {
+        match (self, is_made) {
+            (AtProvider::Stripe(stand_in), LastRequest::Done) => {
+                stand_in.fail("refund", ApiFault::AnswerLost);
+                stand_in.fail("list_refunds", ApiFault::FailedBefore);
+            }
+            (AtProvider::Stripe(stand_in), LastRequest::Undone) => {
+                stand_in.fail("refund", ApiFault::FailedBefore);
+                stand_in.fail("list_refunds", ApiFault::FailedBefore);
+            }
+            (AtProvider::Razorpay(stand_in), LastRequest::Done) => {
+                // It is asked for the refunds before and after.
+                stand_in.fail("refunds", ApiFault::Delayed(Duration::ZERO));
+                stand_in.fail("refund", ApiFault::AnswerLost);
+                stand_in.fail("refunds", ApiFault::FailedBefore);
+            }
+            (AtProvider::Razorpay(stand_in), LastRequest::Undone) => {
+                stand_in.fail("refunds", ApiFault::FailedBefore);
+            }
         }
     }
 
@@ -328,6 +365,11 @@ impl AtProvider {
     /// Returns how often it was asked to take money.
     pub(crate) fn captures(&self) -> usize {
         self.calls("capture")
+    }
+
+    /// Returns how often it was asked to give money back.
+    pub(crate) fn refunds(&self) -> usize {
+        self.calls("refund")
     }
 
     /// Returns how often it was asked how a payment is.

@@ -48,8 +48,25 @@ impl ProviderStage {
         if counted as usize != booked {
             return Err(format!("{counted} seats are booked and {booked} sold"));
         }
+        self.compare_figures(&orders).await?;
         if self.reconcile().await != ExitCode::SUCCESS {
             return Err("the reconciler finds differences".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Compares the sales figures with the money that is there of orders that are confirmed, or ended
+    /// with their money going back.
+    async fn compare_figures(&self, orders: &[OrderDetails]) -> Result<(), String> {
+        let sales = self.node.shop.inventory.sales(&self.event).await.unwrap();
+        let methods = sales.methods.iter();
+        let methods: i64 = methods.map(|method| method.revenue.amount).sum();
+        let ended = orders.iter();
+        let ended = ended
+            .filter(|details| matches!(details.order.state.as_str(), "confirmed" | "refunded"));
+        let stays: i64 = ended.flat_map(|details| &details.payments).map(kept).sum();
+        if [sales.revenue.amount, methods] != [stays; 2] {
+            return Err(format!("{stays} is there, and the figures are {sales:?}"));
         }
         Ok(())
     }

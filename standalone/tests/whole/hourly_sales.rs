@@ -64,7 +64,7 @@ async fn viewers_see_what_was_sold_and_given_back_in_each_hour_and_take_it_as_cs
     let category = word(&sales["hours"][0]["categories"][0]["category"]);
     let columns = format!(
         "hour,orders confirmed,orders refunded,orders cancelled,orders expired,tickets sold,tickets voided,\
-         holds expired,gross,refunded,currency,tickets sold: {category}"
+         holds expired,gross,refunded,charged back,currency,tickets sold: {category}"
     );
     assert_eq!(rows.next().unwrap(), columns);
     let rows: Vec<Vec<&str>> = rows.map(|row| row.split(',').collect()).collect();
@@ -75,7 +75,7 @@ async fn viewers_see_what_was_sold_and_given_back_in_each_hour_and_take_it_as_cs
             .sum::<f64>()
     };
     assert_eq!(
-        (column(5), column(8), column(9), column(11)),
+        (column(5), column(8), column(9), column(12)),
         (3.0, 135.0, 45.0, 3.0)
     );
 }

@@ -148,12 +148,12 @@ async fn exports_have_a_row_for_each_and_no_formula() {
     let all = rows("orders.csv").await;
     assert_eq!(
         all[0],
-        "order,made at,state,name,e-mail,seats,total,given back,currency"
+        "order,made at,state,name,e-mail,seats,total,given back,charged back,currency"
     );
     assert!(
         all[1].starts_with(&format!("{two},"))
             && all[1].contains(&format!(
-                ",confirmed,Ben,ada@example.org,{second},45.00,,EUR"
+                ",confirmed,Ben,ada@example.org,{second},45.00,,,EUR"
             ))
     );
     assert!(

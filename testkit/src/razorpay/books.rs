@@ -274,13 +274,14 @@ impl RazorpayBooks {
         self.happened(kind, &[("refund", refund), ("payment", &payment)]);
     }
 
-    /// Has the cardholder of an attempt dispute an amount of it.
-    pub(super) fn dispute(&mut self, payment: &str, amount: i64) {
+    /// Has the cardholder of an attempt dispute an amount of it, in its currency or in another.
+    pub(super) fn dispute(&mut self, payment: &str, amount: i64, currency: Option<&str>) {
         let Ok(paid) = self.payment(payment) else {
             return;
         };
+        let currency = currency.map_or(paid["currency"].clone(), Value::from);
         let dispute = json!({"id": self.id("disp"), "entity": "dispute", "payment_id": payment,
-            "amount": amount, "currency": paid["currency"], "amount_deducted": 0, "gateway_dispute_id": null,
+            "amount": amount, "currency": currency, "amount_deducted": 0, "gateway_dispute_id": null,
             "reason_code": "goods_or_services_not_received_or_partially_received",
             "respond_by": now() + 604_800, "status": "open", "phase": "chargeback", "created_at": now()});
         self.disputes.push(dispute.clone());
@@ -288,7 +289,8 @@ impl RazorpayBooks {
         self.happened("payment.dispute.created", &entities);
     }
 
-    /// Ends the newest dispute of an attempt as the bank decides: `won`, `lost` or `closed`.
+    /// Has the newest dispute of an attempt come to a status: `won`, `lost` or `closed` as the bank
+    /// decides, or `open` again.
     pub(super) fn end_dispute(&mut self, payment: &str, status: &str) {
         let mut own = self.disputes.iter_mut().rev();
         let Some(dispute) = own.find(|dispute| dispute["payment_id"] == payment) else {

@@ -95,12 +95,12 @@ impl RazorpayStandIn {
         self.change(|books| books.fail_refund(payment));
     }
 
-    /// Has the cardholder of an attempt dispute an amount of it.
-    pub fn dispute(&self, payment: &str, amount: i64) {
-        self.change(|books| books.dispute(payment, amount));
+    /// Has the cardholder of an attempt dispute an amount of it, in its currency or in another.
+    pub fn dispute(&self, payment: &str, amount: i64, currency: Option<&str>) {
+        self.change(|books| books.dispute(payment, amount, currency));
     }
 
-    /// Ends the newest dispute of an attempt as the bank decides: `won`, `lost` or `closed`.
+    /// Has the newest dispute of an attempt come to a status: `won`, `lost`, `closed`, or `open` again.
     pub fn end_dispute(&self, payment: &str, status: &str) {
         self.change(|books| books.end_dispute(payment, status));
     }

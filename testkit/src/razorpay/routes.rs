@@ -244,7 +244,7 @@ async fn dispute(State(shared): RazorpayState, Path(id): Path<String>, body: Byt
     told(&shared, |books| {
         match fields.get("status") {
             Some(status) => books.end_dispute(&id, status),
-            None => books.dispute(&id, amount.unwrap_or(0)),
+            None => books.dispute(&id, amount.unwrap_or(0), None),
         }
         books.payment(&id)
     })

@@ -321,11 +321,18 @@ impl StripeBooks {
         self.happened("refund.failed", &refund);
     }
 
-    /// Has the cardholder of a payment dispute an amount of it.
-    pub(super) fn dispute(&mut self, id: &str, amount: i64) -> Option<Value> {
+    /// Has the cardholder of a payment dispute an amount of it, in its currency or in another.
+    pub(super) fn dispute(
+        &mut self,
+        id: &str,
+        amount: i64,
+        currency: Option<&str>,
+    ) -> Option<Value> {
         let intent = self.intent(id)?;
+        let currency = currency.map(str::to_ascii_lowercase);
+        let currency = currency.map_or(intent["currency"].clone(), Value::from);
         let dispute = json!({"id": self.id("du"), "object": "dispute", "amount": amount,
-            "charge": intent["latest_charge"], "currency": intent["currency"], "created": now(),
+            "charge": intent["latest_charge"], "currency": currency, "created": now(),
             "payment_intent": id, "reason": "fraudulent", "status": "needs_response",
             "evidence_details": {"due_by": now() + 604_800, "has_evidence": false, "past_due": false,
                 "submission_count": 0}, "is_charge_refundable": false, "livemode": false, "metadata": {}});
@@ -335,7 +342,8 @@ impl StripeBooks {
         Some(dispute)
     }
 
-    /// Ends the newest dispute of a payment as the bank decides: `won` or `lost`.
+    /// Has the newest dispute of a payment come to a status: `won` or `lost` as the bank decides, or
+    /// any other.
     pub(super) fn end_dispute(&mut self, id: &str, status: &str) -> Option<Value> {
         let mut own = self.disputes.iter_mut().rev();
         let dispute = own.find(|dispute| dispute["payment_intent"] == id)?;
@@ -344,7 +352,9 @@ impl StripeBooks {
         if status == "won" {
             self.happened("charge.dispute.funds_reinstated", &dispute);
         }
-        self.happened("charge.dispute.closed", &dispute);
+        let is_over = ["won", "lost", "warning_closed"].contains(&status);
+        let kind = if is_over { "closed" } else { "updated" };
+        self.happened(&format!("charge.dispute.{kind}"), &dispute);
         Some(dispute)
     }
 

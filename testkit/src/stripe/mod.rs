@@ -100,14 +100,14 @@ impl StripeStandIn {
         self.shared.tell(&mut books);
     }
 
-    /// Has the cardholder of a payment dispute an amount of it.
-    pub fn dispute(&self, id: &str, amount: i64) {
+    /// Has the cardholder of a payment dispute an amount of it, in its currency or in another.
+    pub fn dispute(&self, id: &str, amount: i64, currency: Option<&str>) {
         let mut books = self.shared.books.lock();
-        books.dispute(id, amount);
+        books.dispute(id, amount, currency);
         self.shared.tell(&mut books);
     }
 
-    /// Ends the newest dispute of a payment as the bank decides: `won` or `lost`.
+    /// Has the newest dispute of a payment come to a status, such as `won` or `lost`.
     pub fn end_dispute(&self, id: &str, status: &str) {
         let mut books = self.shared.books.lock();
         books.end_dispute(id, status);

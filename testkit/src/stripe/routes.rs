@@ -330,7 +330,7 @@ async fn dispute(State(shared): StripeState, Path(id): Path<String>, body: Bytes
     let amount = fields.get("amount").and_then(|amount| amount.parse().ok());
     let dispute = match fields.get("status") {
         Some(status) => books.end_dispute(&id, status),
-        None => books.dispute(&id, amount.unwrap_or(0)),
+        None => books.dispute(&id, amount.unwrap_or(0), None),
     };
     shared.tell(&mut books);
     match dispute {

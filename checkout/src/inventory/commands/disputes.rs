@@ -7,13 +7,14 @@ use crate::inventory::records::{OrderRow, PaymentRow};
 use shared::time::Time;
 
 impl UnitOfWork<'_> {
-    /// Records a dispute as the provider tells it. One that is open or lost needs a look. Returns
-    /// whether anything is new.
+    /// Records a dispute as the provider tells it. One that is open or lost needs a look. `end` is the
+    /// end of it that the books had before the provider was asked.
     pub(in crate::inventory) fn disputed(
         &mut self,
         payment: &PaymentRef,
         report: &DisputeReport,
-    ) -> Result<bool, Refused> {
+        end: Option<&DisputeReport>,
+    ) -> Result<HeardDispute, Refused> {
         let id = &payment.order;
         let row = self.payment_row(id, &payment.id);
         let row = row.ok_or(Refused::NoSuchPayment)?;
@@ -21,36 +22,59 @@ impl UnitOfWork<'_> {
             .disputes
             .iter()
             .find(|known| known.report.id == report.id);
-        let is_news = known.is_none_or(|known| {
-            // A webhook sent before the end may arrive after it.
-            let is_late =
-                report.state == DisputeState::Open && known.report.state != DisputeState::Open;
-            known.report != *report && !is_late
-        });
-        if !is_news {
-            return Ok(false);
+        if let Some(known) = known.map(|known| &known.report) {
+            let is_open_again =
+                report.state == DisputeState::Open && known.state != DisputeState::Open;
+            if is_open_again && end != Some(known) {
+                return Ok(HeardDispute::Ended(known.clone()));
+            }
+            if known == report {
+                return Ok(HeardDispute::Known);
+            }
         }
         let before = known.map(|known| known.report.state);
         let now = self.now;
         self.change_payment(id, &payment.id, |row| {
-            let detail = row.hear_of(report, now).detail();
+            let currency = row.amount.currency;
+            let detail = row.hear_of(report, now).detail(currency);
             row.note(now, Some(detail));
         });
+        self.credit_charge_back(id, &payment.id, &report.id);
         if before != Some(report.state) {
             self.review_dispute(id, &payment.id);
         }
-        Ok(true)
+        Ok(HeardDispute::New)
+    }
+
+    /// Issues the credit note for the money that went back for a dispute, as far as none was issued
+    /// before. Credit notes follow the money, so that there is none for a dispute that is open or won.
+    fn credit_charge_back(&mut self, order: &str, payment: &str, dispute: &str) {
+        let mut amount = 0;
+        self.change_payment(order, payment, |row| {
+            let most = row.amount.amount - row.refunded - row.credited_for_disputes();
+            let currency = row.amount.currency;
+            let mut known = row.disputes.iter_mut();
+            if let Some(known) = known.find(|known| known.report.id == dispute) {
+                amount = (known.charged_back(currency) - known.credited).clamp(0, most.max(0));
+                known.credited += amount;
+            }
+        });
+        if amount > 0 {
+            self.credit_rest(order, payment, amount);
+        }
     }
 
     /// Marks that a person has to look at a payment for its disputes, unless it is looked at for
     /// something else; ends that once none is open or lost.
-    fn review_dispute(&mut self, order: &str, payment: &str) {
+    pub(super) fn review_dispute(&mut self, order: &str, payment: &str) {
         let Some(row) = self.payment_row(order, payment) else {
             return;
         };
         let of_dispute = |reason: ReviewReason| reason == ReviewReason::Disputed;
         let reason = row.review.as_ref().map(|review| review.reason);
-        match row.pressing_dispute().map(DisputeRow::detail) {
+        let currency = row.amount.currency;
+        let pressing = row.charged_back_elsewise().or(row.pressing_dispute());
+        match pressing.map(|dispute| dispute.detail(currency)) {
             Some(why) if reason.is_none_or(of_dispute) && row.outside.is_none() => {
                 self.review(order, payment, ReviewReason::Disputed, why);
             }
@@ -92,14 +116,8 @@ impl UnitOfWork<'_> {
         };
         self.change_payment(id, payment, |row| row.take_back(worth));
         match part {
-            Some(part) => {
-                self.credit(id, payment, &part.seats, worth);
-                self.void_tickets(id, &part.seats);
-            }
-            None => {
-                self.credit_rest(id, payment, worth);
-                self.refunded_whole(id);
-            }
+            Some(part) => self.void_tickets(id, &part.seats),
+            None => self.refunded_whole(id),
         }
         Ok(())
     }
@@ -127,6 +145,7 @@ impl PaymentRow {
                 report: report.clone(),
                 since: now,
                 taken_back: 0,
+                credited: 0,
             });
             self.disputes.len() - 1
         });
@@ -135,10 +154,13 @@ impl PaymentRow {
     }
 
     /// Has the seats of an order, which are all free now, count as taken back for what was charged
-    /// back.
-    pub(super) fn end_disputes(&mut self) {
+    /// back, as far as their money was not refunded. `kept` are its fees that are kept.
+    pub(super) fn end_disputes(&mut self, kept: i64) {
+        let currency = self.amount.currency;
+        let mut rest = (self.amount.amount - self.refunded - kept).max(0);
         for dispute in &mut self.disputes {
-            dispute.taken_back = dispute.charged_back();
+            dispute.taken_back = dispute.charged_back(currency).min(rest);
+            rest -= dispute.taken_back;
         }
     }
 

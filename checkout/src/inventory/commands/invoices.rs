@@ -38,6 +38,7 @@ impl UnitOfWork<'_> {
         if order.payment().id != payment {
             return;
         }
+        let amount = creditable(order, amount);
         let currency = order.total.currency;
         let lines = self.credited(order, seats, amount);
         let content = DocumentContent {
@@ -73,12 +74,11 @@ impl UnitOfWork<'_> {
                 included: false,
             }
         };
+        let amount = creditable(order, part.amount);
+        let lines = part.differences.iter().filter(|_| amount == part.amount);
         let content = DocumentContent {
-            lines: part.differences.iter().map(line).collect(),
-            total: Money {
-                amount: part.amount,
-                currency,
-            },
+            lines: lines.map(line).collect(),
+            total: Money { amount, currency },
             issuer: None,
         };
         self.issue(payment, None, &content);
@@ -132,4 +132,12 @@ impl UnitOfWork<'_> {
             }));
         }
     }
+}
+
+/// Returns how much of money that has gone back is credited: not what was credited before, because it
+/// was both refunded and charged back. The payment has it among what went back.
+fn creditable(order: &OrderRow, amount: i64) -> i64 {
+    let row = order.payment();
+    let beyond = row.refunded + row.credited_for_disputes() - row.amount.amount;
+    (amount - beyond.max(0)).max(0)
 }

@@ -34,7 +34,7 @@ impl UnitOfWork<'_> {
         let to = self.payment_row(order, payment)?.state.after(event)?;
         let now = self.now;
         self.change_payment(order, payment, |row| {
-            row.state = to;
+            row.enter(to);
             row.next_at = next_at(row, now);
             row.note(now, note);
         });

@@ -4,7 +4,6 @@ use super::UnitOfWork;
 use crate::inventory::model::*;
 use crate::inventory::payment_state::PaymentEvent;
 use crate::inventory::records::{OrderRow, OrderState, RefundRow};
-use shared::crypto::random_id;
 
 impl UnitOfWork<'_> {
     /// Begins the refund of these seats, or of all that the order still has.
@@ -20,9 +19,11 @@ impl UnitOfWork<'_> {
         if order.payment().is_left_alone() {
             return Err(Refused::InReview);
         }
-        let paid = order.payment().id.clone();
-        // For which seats the money went back is not known.
-        if seats.is_some() && order.payment().charged_back() > 0 {
+        let row = order.payment();
+        let paid = row.id.clone();
+        // For which seats the money went back is not known, or how much of it there is.
+        let is_unclear = seats.is_some() && row.charged_back() > 0;
+        if is_unclear || row.charged_back_elsewise().is_some() {
             return Err(Refused::InReview);
         }
         let part = match seats {
@@ -31,12 +32,13 @@ impl UnitOfWork<'_> {
         };
         let is_whole = part.is_none();
         let part = part.or_else(|| self.all_but_kept(order));
-        if self.advance(id, &paid, PaymentEvent::RefundBegun).is_none() {
+        if row.state.after(PaymentEvent::RefundBegun).is_none() {
             return Err(Refused::PaymentRunning);
         }
         if let Some(part) = part {
             self.change_payment(id, &paid, |row| row.refunds.push(part));
         }
+        self.advance(id, &paid, PaymentEvent::RefundBegun);
         if is_whole {
             self.set_order(id, OrderState::Refunding, None);
         }
@@ -52,11 +54,8 @@ impl UnitOfWork<'_> {
         let amount = (paid.left() - kept).max(0);
         let tickets = order.tickets.iter();
         (kept > 0).then(|| RefundRow {
-            id: random_id("ref_"),
             seats: tickets.map(|ticket| ticket.seat).collect(),
-            amount,
-            is_done: false,
-            differences: Vec::new(),
+            ..paid.new_refund(amount)
         })
     }
 
@@ -73,13 +72,7 @@ impl UnitOfWork<'_> {
             let mut tickets = order.tickets.iter();
             tickets.any(|ticket| ticket.seat == seat) && !given_back.contains(&seat)
         };
-        let mut part = RefundRow {
-            id: random_id("ref_"),
-            seats: Vec::new(),
-            amount: 0,
-            is_done: false,
-            differences: Vec::new(),
-        };
+        let mut part = order.payment().new_refund(0);
         let mut unknown = Vec::new();
         for id in seats {
             let priced = order.seats.iter().find(|priced| *priced.id == **id);
@@ -118,41 +111,82 @@ impl UnitOfWork<'_> {
         let row = self.payment_row(id, &payment.id);
         let row = row.ok_or(Refused::NoSuchPayment)?;
         // An answer about an earlier refund changes nothing.
-        let is_open = row.open_refund().is_some_and(|open| {
-            payment
-                .refund
-                .as_ref()
-                .is_none_or(|asked| asked.id == open.id)
-        });
-        if !is_open {
+        let is_asked = |open: &RefundRef| {
+            let asked = payment.refund.as_ref();
+            asked.is_none_or(|asked| asked.id == open.id)
+        };
+        let Some(open) = row.open_refund().filter(is_asked) else {
             return Ok(self.show(id));
-        }
-        // The provider made it after all.
-        if row.review.is_some() {
+        };
+        let part = row
+            .refunds
+            .iter()
+            .find(|refund| !refund.is_done && !refund.is_rest);
+        let part = part.cloned();
+        // The provider made it after all. A dispute is looked at still.
+        let review = row.review.as_ref();
+        if review.is_some_and(|review| review.reason != ReviewReason::Disputed) {
             self.change_payment(id, &payment.id, |row| row.review = None);
         }
-        let order = self.records.order(id).ok_or(Refused::NoSuchPayment)?;
-        let row = self.payment_row(id, &payment.id);
-        let row = row.ok_or(Refused::NoSuchPayment)?;
-        match row.refunds.iter().find(|refund| !refund.is_done).cloned() {
+        match part {
             Some(part) => self.refunded_in_part(payment, &part),
-            None => {
-                // An earlier attempt's money may go back while the order stays as it is.
-                let is_of_order =
-                    order.state == OrderState::Refunding && order.payment().id == payment.id;
-                let rest = row.left();
-                self.advance(id, &payment.id, PaymentEvent::Refunded);
-                self.change_payment(id, &payment.id, |row| {
-                    row.refunded += rest;
-                    row.end_disputes();
-                });
-                self.credit_rest(id, &payment.id, rest);
-                if is_of_order {
-                    self.refunded_whole(id);
-                }
-            }
+            None => self.refunded_all(payment, open.amount),
+        }
+        let row = self.payment_row(id, &payment.id);
+        if open.is_overtaken && row.is_some_and(|row| row.review.is_none()) {
+            self.review_dispute(id, &payment.id);
         }
         Ok(self.show(id))
+    }
+
+    /// Replaces a refund that the provider has not made, and that money was charged back for since: one
+    /// of the order by one of what is left now. For which seats the money went back is not known, so
+    /// that one of some of them ends, and a person has to look.
+    pub(in crate::inventory) fn replace_overtaken(
+        &mut self,
+        payment: &PaymentRef,
+    ) -> Result<Order, Refused> {
+        let id = &payment.order;
+        let row = self.payment_row(id, &payment.id);
+        let row = row.ok_or(Refused::NoSuchPayment)?;
+        let asked = payment.refund.as_ref().map(|refund| &refund.id);
+        let open = row.open_refund();
+        let is_asked = open.is_some_and(|open| open.is_overtaken && Some(&open.id) == asked);
+        if !is_asked || row.is_left_alone() {
+            return Ok(self.show(id));
+        }
+        let order = self.records.order(id).ok_or(Refused::NoSuchPayment)?;
+        let is_of_order = order.payment().id == payment.id && order.state == OrderState::Refunding;
+        let is_rest = row.refunds.iter().any(|refund| refund.is_rest);
+        if !is_of_order && !is_rest {
+            self.keep_money(id, &payment.id);
+            self.review_dispute(id, &payment.id);
+            return Ok(self.show(id));
+        }
+        let anew = self.all_but_kept(order).filter(|_| is_of_order);
+        let anew = anew.unwrap_or_else(|| row.new_rest());
+        self.change_payment(id, &payment.id, |row| {
+            row.refunds.retain(|refund| refund.is_done);
+            row.refunds.push(anew);
+        });
+        Ok(self.show(id))
+    }
+
+    /// Everything that was left of a payment was given back.
+    fn refunded_all(&mut self, payment: &PaymentRef, rest: i64) {
+        let id = &payment.order;
+        let order = self.order_row(id);
+        // An earlier attempt's money may go back while the order stays as it is.
+        let is_of_order = order.state == OrderState::Refunding && order.payment().id == payment.id;
+        self.advance(id, &payment.id, PaymentEvent::Refunded);
+        self.change_payment(id, &payment.id, |row| {
+            row.refunded += rest;
+            row.end_disputes(0);
+        });
+        self.credit_rest(id, &payment.id, rest);
+        if is_of_order {
+            self.refunded_whole(id);
+        }
     }
 
     fn refunded_in_part(&mut self, payment: &PaymentRef, part: &RefundRow) {
@@ -170,7 +204,10 @@ impl UnitOfWork<'_> {
         } else {
             self.credit_differences(id, &payment.id, part);
         }
-        if self.order_row(id).state == OrderState::Refunding {
+        let order = self.records.order(id);
+        if let Some(order) = order.filter(|order| order.state == OrderState::Refunding) {
+            let kept = self.event_state.kept(&order.lines);
+            self.change_payment(id, &payment.id, |row| row.end_disputes(kept));
             return self.refunded_whole(id);
         }
         self.void_tickets(id, &part.seats);

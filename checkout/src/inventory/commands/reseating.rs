@@ -9,7 +9,6 @@ use crate::inventory::payment_row::DifferenceRow;
 use crate::inventory::payment_state::PaymentEvent;
 use crate::inventory::records::{Exchanged, OrderRow, OrderState, Owner, RefundRow, TicketRow};
 use crate::inventory::reseat::{DifferenceSettlement, Reseat, Reseated, ReseatedTicket, SeatMove};
-use shared::crypto::random_id;
 use shared::http::idempotency::Attempt;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -241,16 +240,13 @@ impl UnitOfWork<'_> {
             }
         }
         let payment = self.order_row(id).payment().id.clone();
-        self.advance(id, &payment, PaymentEvent::RefundBegun);
         self.change_payment(id, &payment, |row| {
             row.refunds.push(RefundRow {
-                id: random_id("ref_"),
-                seats: Vec::new(),
-                amount: reseated.refund.amount,
-                is_done: false,
                 differences,
+                ..row.new_refund(reseated.refund.amount)
             });
         });
+        self.advance(id, &payment, PaymentEvent::RefundBegun);
     }
 }
 

@@ -6,7 +6,6 @@ use crate::inventory::model::*;
 use crate::inventory::payment_state::PaymentEvent;
 use crate::inventory::records::{OrderRow, OrderState, PaymentRow, RefundRow, TicketRow};
 use crate::inventory::reviewing::{Settling, SettlingOutside};
-use shared::crypto::random_id;
 
 /// Returns how a payment may be settled through its provider.
 pub(in crate::inventory) fn settlements(
@@ -17,6 +16,10 @@ pub(in crate::inventory) fn settlements(
     let Some(review) = &row.review else {
         return Vec::new();
     };
+    // How much of its money is left is not known here: it is settled outside.
+    if row.charged_back_elsewise().is_some() {
+        return Vec::new();
+    }
     let is_latest = order.payment().id == row.id;
     match row.state {
         PaymentState::Captured | PaymentState::Refunded
@@ -139,7 +142,7 @@ impl UnitOfWork<'_> {
     }
 
     /// Withdraws the refund that is open, if one is: its tickets are valid again.
-    fn keep_money(&mut self, id: &str, payment: &str) {
+    pub(super) fn keep_money(&mut self, id: &str, payment: &str) {
         let event = PaymentEvent::RefundWithdrawn;
         if self.advance(id, payment, event).is_none() {
             return;
@@ -340,6 +343,7 @@ impl UnitOfWork<'_> {
         self.change_payment(id, &payment.id, |row| {
             rest = row.amount.amount - row.refunded;
             row.refunded = row.amount.amount;
+            row.end_disputes(0);
             row.review = None;
         });
         self.credit_rest(id, &payment.id, rest);
@@ -353,16 +357,12 @@ impl UnitOfWork<'_> {
     fn refunded_part_elsewhere(&mut self, payment: &PaymentRef, amount: i64) {
         let id = &payment.order;
         self.advance(id, &payment.id, PaymentEvent::RefundedInPart);
-        let refund = RefundRow {
-            id: random_id("ref_"),
-            seats: Vec::new(),
-            amount,
-            is_done: true,
-            differences: Vec::new(),
-        };
         self.change_payment(id, &payment.id, |row| {
-            row.refunded += refund.amount;
-            row.refunds.push(refund);
+            row.refunded += amount;
+            row.refunds.push(RefundRow {
+                is_done: true,
+                ..row.new_refund(amount)
+            });
         });
         self.credit(id, &payment.id, &[], amount);
         let currency = payment.amount.currency;

@@ -226,6 +226,12 @@ impl UnitOfWork<'_> {
                 let event_type = EventType::PaymentDisputed;
                 let mut payload = self.payment_payload(order, to, event_type, None);
                 payload.dispute = Some(dispute.report.clone());
+                let Money { currency, .. } = to.amount;
+                let id = &dispute.report.id;
+                let before = disputes.iter().find(|before| before.report.id == *id);
+                let before = before.map_or(0, |before| before.charged_back(currency));
+                let amount = dispute.charged_back(currency) - before;
+                payload.charged_back = (amount != 0).then_some(Money { amount, currency });
                 entries.push(entry(event_type, order, &payload, self.now));
             }
         }
@@ -258,6 +264,7 @@ impl UnitOfWork<'_> {
             returned: returned.map(money),
             reason: reason.filter(|_| event_type == EventType::PaymentFailed),
             dispute: None,
+            charged_back: None,
         }
     }
 

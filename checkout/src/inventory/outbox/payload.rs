@@ -139,6 +139,10 @@ pub struct PaymentPayload {
     /// `payment.disputed`: the dispute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispute: Option<DisputeReport>,
+    /// `payment.disputed`: money that the bank charged back with it, in the payment's currency; below 0
+    /// if that came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charged_back: Option<Money>,
 }
 
 /// Payload of `event.…`.

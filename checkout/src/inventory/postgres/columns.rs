@@ -294,6 +294,7 @@ impl<'a> Columns<'a> {
                 "reference": to.reference, "refunded": to.refunded, "refunds": refunds,
                 "review": to.review.as_ref().map(json), "next_at": to.next_at.map(|at| at.0),
                 "outside": to.outside, "history": json(&to.history), "disputes": disputes,
+                "charged_back": to.charged_back(),
                 "series": new.and_then(|new| new.series.as_deref()), "tag": tag,
                 "content": new.map(|new| &new.content), "issued_at": new.map(|new| new.issued_at.0)}),
             );

@@ -143,14 +143,20 @@ impl Engine for Postgres {
             union all select 'o' || state, count(*), sum(total)::bigint, currency from fairline.orders
                 where event = $1 group by state, currency
             union all select 'r', 0,
-                sum(case o.state when 'refunded' then p.amount - p.refunded else -p.refunded end)::bigint, o.currency
+                sum(case when o.state = 'refunded' or p.state = 'refunded' then p.amount else 0 end
+                    - p.refunded - p.charged_back)::bigint, o.currency
                 from fairline.payment p join fairline.orders o on o.event = p.event and o.id = p.order_id
-                where p.event = $1 and p.refunded > 0 and p.state in ('captured', 'refunding')
+                where p.event = $1 and p.state in ('captured', 'refunding', 'refunded')
+                    and (p.refunded > 0 or p.charged_back > 0 or o.state = 'refunded')
                     and o.state in ('confirmed', 'refunded') group by o.currency
-            union all select 'm' || p.provider, count(*), sum(p.amount - p.refunded)::bigint, o.currency
+            union all select 'm' || p.provider, count(*) filter (where o.state = 'confirmed' and p.state <> 'refunded'),
+                sum(p.amount - p.refunded - p.charged_back)::bigint, o.currency
                 from fairline.orders o join fairline.payment p on p.event = o.event and p.order_id = o.id
-                where o.event = $1 and o.state = 'confirmed' and p.state in ('captured', 'refunding')
+                where o.event = $1 and o.state in ('confirmed', 'refunded')
+                    and p.state in ('captured', 'refunding', 'refunded')
                 group by p.provider, o.currency
+                having count(*) filter (where o.state = 'confirmed' and p.state <> 'refunded') > 0
+                    or sum(p.amount - p.refunded - p.charged_back) <> 0
             order by 4, 1";
         let mut counts = [0; 4];
         let (mut sums, mut methods) = (Vec::new(), Vec::new());
@@ -170,7 +176,7 @@ impl Engine for Postgres {
                         currency: Currency::parse(row.get(3)).unwrap_or(Currency::NONE),
                     },
                 }),
-                // Refunds of a part of orders that are still confirmed, and fees that were kept.
+                // Money that went back of orders that are still confirmed, and that stayed of others.
                 ("r", _) => sums.push(OrderSum {
                     state: "confirmed".to_owned(),
                     currency: Currency::parse(row.get(3)).unwrap_or(Currency::NONE),

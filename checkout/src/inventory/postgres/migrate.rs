@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 25] = [
+const MIGRATIONS: [(&str, &str); 26] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -108,6 +108,10 @@ const MIGRATIONS: [(&str, &str); 25] = [
     (
         "disputes",
         include_str!("../../../migrations/postgres/25_disputes.sql"),
+    ),
+    (
+        "charged back",
+        include_str!("../../../migrations/postgres/26_charged_back.sql"),
     ),
 ];
 

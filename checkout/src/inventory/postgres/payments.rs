@@ -102,9 +102,9 @@ impl Postgres {
 
     pub(super) async fn sum_refunds(&self, event: &EventId) -> Result<Vec<RefundSum>, Refused> {
         // Of an order that was refunded, fees may have been kept.
-        let select = "select o.currency, sum(p.refunded)::bigint,
+        let select = "select o.currency, sum(p.refunded)::bigint, sum(p.charged_back)::bigint,
                 sum(case when p.state = 'refunding' or o.state in ('confirmed', 'refunding')
-                    then p.amount - p.refunded else 0 end)::bigint
+                    then greatest(p.amount - p.refunded - p.charged_back, 0) else 0 end)::bigint
             from fairline.payment p join fairline.orders o on o.event = p.event and o.id = p.order_id
             where p.event = $1 and p.state in ('captured', 'refunding', 'refunded') and p.amount > 0
             group by o.currency order by o.currency";
@@ -113,7 +113,7 @@ impl Postgres {
         let rows = shard.lists().fetch(select).await?;
         let read = |row: &PgRow| {
             let currency = Currency::parse(row.get(0)).unwrap_or(Currency::NONE);
-            RefundSum::of(currency, row.get(1), row.get(2))
+            RefundSum::of(currency, [1, 2, 3].map(|at| row.get(at)))
         };
         Ok(rows.iter().map(read).collect())
     }

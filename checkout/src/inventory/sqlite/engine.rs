@@ -328,11 +328,13 @@ impl Store {
             })
         })?;
         let mut sums: Vec<OrderSum> = rows.collect::<rusqlite::Result<_>>()?;
-        // Refunds of a part of orders that are still confirmed, and fees that were kept of others.
+        // Money that went back of orders that are still confirmed, and that stayed of others.
         let mut query = self.db.prepare_cached(
-            "select o.currency, sum(case o.state when 'refunded' then p.amount - p.refunded else -p.refunded end)
+            "select o.currency, sum(case when o.state = 'refunded' or p.state = 'refunded' then p.amount else 0 end
+                 - p.refunded - p.charged_back)
              from payment p join orders o on o.event = p.event and o.id = p.order_id
-             where p.event = ?1 and p.refunded > 0 and p.state in ('captured', 'refunding')
+             where p.event = ?1 and p.state in ('captured', 'refunding', 'refunded')
+                 and (p.refunded > 0 or p.charged_back > 0 or o.state = 'refunded')
                  and o.state in ('confirmed', 'refunded') group by 1",
         )?;
         let refunded = query.query_map([event.as_str()], |row| {
@@ -353,10 +355,15 @@ impl Store {
 
     fn sales_by_method(&self, event: &EventId) -> rusqlite::Result<Vec<MethodSales>> {
         let mut query = self.db.prepare_cached(
-            "select p.provider, o.currency, count(*), sum(p.amount - p.refunded)
+            "select p.provider, o.currency, count(*) filter (where o.state = 'confirmed' and p.state <> 'refunded'),
+                 sum(p.amount - p.refunded - p.charged_back)
              from orders o join payment p on p.event = o.event and p.order_id = o.id
-             where o.event = ?1 and o.state = 'confirmed' and p.state in ('captured', 'refunding')
-             group by 1, 2 order by 1, 2",
+             where o.event = ?1 and o.state in ('confirmed', 'refunded')
+                 and p.state in ('captured', 'refunding', 'refunded')
+             group by 1, 2
+             having count(*) filter (where o.state = 'confirmed' and p.state <> 'refunded') > 0
+                 or sum(p.amount - p.refunded - p.charged_back) <> 0
+             order by 1, 2",
         )?;
         let rows = query.query_map([event.as_str()], |row| {
             let (method, orders, amount) = (row.get(0)?, row.get(2)?, row.get(3)?);

@@ -63,15 +63,16 @@ impl Sqlite {
         self.look(move |file| {
             // Of an order that was refunded, fees may have been kept.
             let mut query = file.prepare(
-                "select o.currency, sum(p.refunded),
+                "select o.currency, sum(p.refunded), sum(p.charged_back),
                      sum(case when p.state = 'refunding' or o.state in ('confirmed', 'refunding')
-                         then p.amount - p.refunded else 0 end)
+                         then max(p.amount - p.refunded - p.charged_back, 0) else 0 end)
                  from payment p join orders o on o.event = p.event and o.id = p.order_id
                  where p.event = ?1 and p.state in ('captured', 'refunding', 'refunded') and p.amount > 0
                  group by o.currency order by o.currency",
             )?;
             let rows = query.query_map([event.as_str()], |row| {
-                Ok(RefundSum::of(currency(row, 0)?, row.get(1)?, row.get(2)?))
+                let sums = [row.get(1)?, row.get(2)?, row.get(3)?];
+                Ok(RefundSum::of(currency(row, 0)?, sums))
             })?;
             rows.collect()
         })

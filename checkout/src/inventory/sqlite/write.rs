@@ -233,7 +233,7 @@ impl Store {
                 .prepare_cached(
                     "update payment set state = ?4, begun_at = ?5, settles_at = ?6, client_secret = ?10, reference = ?11,
                          refunded = ?12, refunds = ?13, review = ?14, next_at = ?15, outside = ?16, history = ?17,
-                         disputes = ?18,
+                         disputes = ?18, charged_back = ?19,
                          tries = 0, revision = ?9 + 1
                      where event = ?1 and order_id = ?2 and attempt = ?7 and state = ?3 and settles_at is ?8
                          and revision = ?9",
@@ -256,7 +256,8 @@ impl Store {
                     to.next_at.map(|at| at.0),
                     to.outside,
                     json(&to.history),
-                    disputes
+                    disputes,
+                    to.charged_back()
                 ])?;
             must_change(rows)?;
             if let Some(new) = &change.invoice {

@@ -40,11 +40,7 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
         provider: ProviderId::Razorpay,
         reference: reference.to_owned(),
         told: None,
-        claim: Claim {
-            complaint,
-            amount: None,
-            dispute,
-        },
+        claim: Claim { complaint, dispute },
     }))
 }
 

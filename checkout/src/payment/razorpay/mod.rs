@@ -88,7 +88,7 @@ impl Razorpay {
     }
 
     /// Returns whether a refund has been made of a payment.
-    async fn has_refund(&self, attempt: &Attempt, refund: &RefundRef) -> Answer<bool> {
+    async fn finds_refund(&self, attempt: &Attempt, refund: &RefundRef) -> Answer<bool> {
         for page in 0..PAGES_MAX {
             let path = format!("/v1/payments/{}/refunds?{}", attempt.id, paged(page, &[]));
             let reply: Reply<Collection<RazorpayRefund>> = self.api.get(&path).await;
@@ -259,6 +259,20 @@ impl Provider for Razorpay {
             })
     }
 
+    async fn has_refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<bool> {
+        let Some(reference) = &payment.reference else {
+            return Answer::Known(false);
+        };
+        let attempts = match self.attempts(reference).await {
+            Answer::Known(attempts) => attempts,
+            other => return other.map(|_| false),
+        };
+        match attempts.iter().find(|attempt| attempt.is_captured()) {
+            Some(taken) => self.finds_refund(taken, refund).await,
+            None => Answer::Known(false),
+        }
+    }
+
     async fn refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<()> {
         let Some(reference) = &payment.reference else {
             return never_offered();
@@ -271,7 +285,7 @@ impl Provider for Razorpay {
             return Answer::Refused("nothing of it was captured".to_owned());
         };
         // Razorpay does not say how long it remembers an idempotency key.
-        match self.has_refund(taken, refund).await {
+        match self.finds_refund(taken, refund).await {
             Answer::Known(false) => {}
             other => return other.map(|_| ()),
         }
@@ -282,7 +296,7 @@ impl Provider for Razorpay {
         match reply {
             Reply::Done(made) if made.holds() => Answer::Known(()),
             Reply::Done(_) => Answer::Refused("the refund failed".to_owned()),
-            other => match self.has_refund(taken, refund).await {
+            other => match self.finds_refund(taken, refund).await {
                 Answer::Known(true) => Answer::Known(()),
                 Answer::Known(false) => other.into_answer().map(|_| ()),
                 _ => Answer::Unknown,

@@ -51,11 +51,7 @@ pub(in crate::payment) fn notice(body: &[u8]) -> Result<Option<Notice>, Problem>
     let is_forward =
         |told: &Told| matches!(told.report.verdict, Verdict::Authorised | Verdict::Captured);
     let told = told.filter(is_forward);
-    let claim = Claim {
-        dispute,
-        complaint,
-        amount: told.as_ref().and_then(|told| told.report.amount),
-    };
+    let claim = Claim { dispute, complaint };
     Ok(Some(Notice {
         id,
         provider: ProviderId::Stripe,

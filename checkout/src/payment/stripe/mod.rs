@@ -94,7 +94,7 @@ impl Stripe {
     }
 
     /// Returns whether a refund has been made.
-    async fn has_refund(&self, reference: &str, refund: &RefundRef) -> Answer<bool> {
+    async fn finds_refund(&self, reference: &str, refund: &RefundRef) -> Answer<bool> {
         let mut after = None;
         for _ in 0..PAGES_MAX {
             let mut query = FormBody::default()
@@ -222,6 +222,13 @@ impl Provider for Stripe {
         self.change(payment, "cancel").await
     }
 
+    async fn has_refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<bool> {
+        match &payment.reference {
+            Some(reference) => self.finds_refund(reference, refund).await,
+            None => Answer::Known(false),
+        }
+    }
+
     async fn refund(&self, payment: &PaymentRef, refund: &RefundRef) -> Answer<()> {
         let Some(reference) = &payment.reference else {
             return Answer::Refused("it was never offered".to_owned());
@@ -239,7 +246,7 @@ impl Provider for Stripe {
                 Reply::Refused(_) | Reply::Lost => true,
                 Reply::Failed => false,
             };
-            match self.has_refund(reference, refund).await {
+            match self.finds_refund(reference, refund).await {
                 Answer::Known(true) => return Answer::Known(()),
                 Answer::Known(false) if !is_final => {}
                 Answer::Known(false) => return reply.into_answer().map(|_| ()),
