@@ -58,8 +58,11 @@ fn started(mut command: Command) -> String {
         assert!(child.try_wait().unwrap().is_none(), "{said}");
     }
     let ended = Command::new("kill").arg(child.id().to_string()).status();
-    assert!(ended.unwrap().success() && child.wait().unwrap().success());
-    fs::read_to_string(&path).unwrap()
+    assert!(ended.unwrap().success());
+    let status = child.wait().unwrap();
+    let said = fs::read_to_string(&path).unwrap();
+    assert!(status.success(), "{status}: {said}");
+    said
 }
 
 #[test]
