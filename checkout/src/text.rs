@@ -6,10 +6,10 @@ use shared::http::problem::Problem;
 /// Length of the part of an id of ours after its prefix, such as `ord_`: hexadecimal digits.
 const DIGITS: usize = 40;
 
-/// Returns the problem for an `after` that no list gave: 400. An empty list would look like the end.
+/// Returns the problem for an `after` that no list gave. An empty list would look like the end.
 pub(crate) fn unknown_cursor() -> Problem {
     let title = "This list has no such place: `after` is the `next` of the answer before";
-    Problem::new(StatusCode::BAD_REQUEST, "unknown-cursor", title)
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown-cursor", title)
 }
 
 /// Checks where a list is to go on: at an id with this prefix.

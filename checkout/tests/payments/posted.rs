@@ -477,7 +477,7 @@ async fn a_place_that_the_list_of_deliveries_does_not_have_is_refused_and_its_en
         for after in ["x", "1", "1.x", "now.evt_0", "1.evt_0", &unknown] {
             let path = format!("{list}{after}");
             let (status, refused) = stage.send("GET", &path, ORGANISER_KEY, &json!({})).await;
-            assert_eq!(status, StatusCode::BAD_REQUEST, "{after}");
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{after}");
             assert_eq!(refused["type"], "/problems/unknown-cursor", "{after}");
         }
     }

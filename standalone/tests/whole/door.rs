@@ -91,7 +91,7 @@ async fn a_door_checks_a_ticket_in_once_and_learns_of_a_refund() {
     for after in ["%00", "x", "tix_", "tix_0", "ord_5e8840f3"] {
         let path = format!("{EVENT}/door-bundle?after={after}");
         let refused = stage.get(&path, OPERATOR).await;
-        assert_problem(&refused, 400, "unknown-cursor");
+        assert_problem(&refused, 422, "unknown-cursor");
     }
     let id_before = word(&bundle["tickets"][0]["id"]);
     let path = format!("{EVENT}/door-bundle?after={id_before}");

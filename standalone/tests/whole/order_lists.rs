@@ -74,7 +74,7 @@ async fn organisers_page_search_and_correct_orders_and_viewers_find_no_buyer() {
     for after in ["x", "%00", "ord_x", &unknown, &of_buyer] {
         let path = format!("{EVENT}/orders?after={after}");
         let wrong = stage.get(&path, KEY).await;
-        assert_problem(&wrong, 400, "unknown-cursor");
+        assert_problem(&wrong, 422, "unknown-cursor");
     }
     // The last order is one that there is.
     let last = word(&orders[0]["id"]);
