@@ -109,7 +109,7 @@ pub enum LineDecision {
     },
 }
 
-/// What ended an admission.
+/// Cause of the end of an admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdmissionEnd {

@@ -1,5 +1,5 @@
-//! Texts that people send, such as names, titles and notes: has a text anything to see, does it stay on
-//! its line?
+//! Rules for texts that people send, such as names, titles and notes: they show something, and stay on
+//! their line.
 
 /// Returns whether a text has a character that leaves a mark: one of blanks, joiners, direction marks
 /// and fillers alone shows nothing.

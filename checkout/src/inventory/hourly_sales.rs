@@ -255,7 +255,7 @@ fn payload<T: DeserializeOwned>(row: &OutboxRow) -> Option<T> {
 }
 
 /// A stored sum of an event, as it is read.
-pub(super) struct StoredSum {
+pub struct StoredSum {
     pub(super) hour: Time,
     pub(super) figure: String,
     pub(super) category: String,
@@ -265,7 +265,7 @@ pub(super) struct StoredSum {
 
 /// Returns the hours that have sums of sales, in order. Sums of one key, as of several databases, are
 /// added; a figure that another version counts is left out.
-pub(super) fn hours_of(sums: Vec<StoredSum>) -> Vec<SalesHour> {
+fn hours_of(sums: Vec<StoredSum>) -> Vec<SalesHour> {
     let mut hours: BTreeMap<Time, SalesHour> = BTreeMap::new();
     for sum in sums {
         let mut known = Figure::SALES.into_iter();
@@ -288,7 +288,7 @@ pub(super) fn hours_of(sums: Vec<StoredSum>) -> Vec<SalesHour> {
 }
 
 /// Returns the hours that have sums of the funnel, in order, added as those of sales.
-pub(super) fn funnel_of(sums: Vec<StoredSum>) -> Vec<FunnelHour> {
+fn funnel_of(sums: Vec<StoredSum>) -> Vec<FunnelHour> {
     let mut hours: BTreeMap<Time, Funnel> = BTreeMap::new();
     for sum in sums {
         let mut known = FunnelFigure::ALL.into_iter();
@@ -377,7 +377,9 @@ pub trait HourlySalesStore: Send + Sync {
         event: &EventId,
         from: Time,
         to: Time,
-    ) -> Result<Vec<SalesHour>, Refused>;
+    ) -> Result<Vec<SalesHour>, Refused> {
+        Ok(hours_of(self.sums_between(event, from, to).await?))
+    }
 
     /// Returns the funnel of an event, of the same hours, in order.
     async fn funnel_between(
@@ -385,7 +387,17 @@ pub trait HourlySalesStore: Send + Sync {
         event: &EventId,
         from: Time,
         to: Time,
-    ) -> Result<Vec<FunnelHour>, Refused>;
+    ) -> Result<Vec<FunnelHour>, Refused> {
+        Ok(funnel_of(self.sums_between(event, from, to).await?))
+    }
+
+    /// Returns the sums of an event, of the same hours, in any order.
+    async fn sums_between(
+        &self,
+        event: &EventId,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<StoredSum>, Refused>;
 }
 
 #[cfg(test)]

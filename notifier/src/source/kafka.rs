@@ -154,7 +154,7 @@ impl Source for KafkaSource {
             let found = asked.map_err(|error| failure(&error))?;
             // -1: there is no message from then on.
             if found >= 0 {
-                // What was not consumed yet is not left out.
+                // Events that were not consumed yet are not left out.
                 let (place, next) = (name.clone(), found.min(*next));
                 positions.push(Position { place, next });
             }

@@ -140,7 +140,7 @@ impl Source for NatsSource {
         let again = async {
             let asked = session.sequence_of(policy).await?;
             let info = session.consumer.info().await.map_err(away)?;
-            // What was not consumed yet is not left out.
+            // Events that were not consumed yet are not left out.
             let next = info.ack_floor.stream_sequence + 1;
             let start_sequence = asked.min(next);
             let policy = DeliverPolicy::ByStartSequence { start_sequence };

@@ -2,7 +2,6 @@
 
 use super::Postgres;
 use super::database::Statement;
-use crate::inventory::funnel::FunnelHour;
 use crate::inventory::hourly_sales::*;
 use crate::inventory::model::*;
 use crate::inventory::outbox::NewPlace;
@@ -40,26 +39,6 @@ impl HourlySalesStore for Postgres {
             .await
     }
 
-    async fn sales_between(
-        &self,
-        event: &EventId,
-        from: Time,
-        to: Time,
-    ) -> Result<Vec<SalesHour>, Refused> {
-        Ok(hours_of(self.sums_between(event, from, to).await?))
-    }
-
-    async fn funnel_between(
-        &self,
-        event: &EventId,
-        from: Time,
-        to: Time,
-    ) -> Result<Vec<FunnelHour>, Refused> {
-        Ok(funnel_of(self.sums_between(event, from, to).await?))
-    }
-}
-
-impl Postgres {
     async fn sums_between(
         &self,
         event: &EventId,

@@ -1,7 +1,6 @@
 //! Sales by the hour in SQLite.
 
 use super::{Sqlite, Step, Store};
-use crate::inventory::funnel::FunnelHour;
 use crate::inventory::hourly_sales::*;
 use crate::inventory::model::*;
 use crate::inventory::outbox::NewPlace;
@@ -32,26 +31,6 @@ impl HourlySalesStore for Sqlite {
         .await
     }
 
-    async fn sales_between(
-        &self,
-        event: &EventId,
-        from: Time,
-        to: Time,
-    ) -> Result<Vec<SalesHour>, Refused> {
-        Ok(hours_of(self.sums_between(event, from, to).await?))
-    }
-
-    async fn funnel_between(
-        &self,
-        event: &EventId,
-        from: Time,
-        to: Time,
-    ) -> Result<Vec<FunnelHour>, Refused> {
-        Ok(funnel_of(self.sums_between(event, from, to).await?))
-    }
-}
-
-impl Sqlite {
     async fn sums_between(
         &self,
         event: &EventId,
