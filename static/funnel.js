@@ -15,7 +15,7 @@ export function funnel(url) {
   const words = make("p");
   const draw = (/** @type {any} */ { total, bounds_minutes }) => {
     steps.replaceChildren(stepsTable(total));
-    words.textContent = `${bought(total)} ${waited(total.waits, bounds_minutes.at(-1))}`;
+    words.textContent = waited(total.waits, bounds_minutes.at(-1));
   };
   const limits = make(
     "p",
@@ -47,15 +47,13 @@ function stepsTable(total) {
   ]);
 }
 
-/** @param {any} total */
-const bought = (total) => (total.came ? `Of those who came, ${share(total.buyers, total.came)} bought.` : "");
-
 /** The words for the waits. @param {any} waits @param {number} last the last bound in minutes */
 function waited(waits, last) {
   if (!waits.count) return "No waits are known.";
   const minutes = (/** @type {number} */ n) => `${n.toLocaleString(locale)} ${n === 1 ? "minute" : "minutes"}`;
   const within = (/** @type {number | null} */ bound) =>
     bound === null ? `more than ${minutes(last)}` : `at most ${minutes(bound)}`;
-  const average = minutes(Math.round(waits.sum_seconds / waits.count / 6) / 10);
+  const mean = waits.sum_seconds / waits.count;
+  const average = mean < 60 ? "less than a minute" : minutes(Math.round(mean / 6) / 10);
   return `Half waited ${within(waits.median_minutes)}, nine of ten ${within(waits.p90_minutes)}; the average is ${average}.`;
 }
