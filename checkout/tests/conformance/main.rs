@@ -34,6 +34,7 @@ mod refunds;
 mod removal;
 mod sale;
 mod set_back;
+mod statistics;
 mod survival;
 mod ticket_types;
 mod tickets;

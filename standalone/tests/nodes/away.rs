@@ -23,7 +23,7 @@ impl Node {
             if text.lines().any(&is_it) {
                 return;
             }
-            assert!(from.elapsed() < Duration::from_secs(20), "{text}");
+            assert!(from.elapsed() < Duration::from_secs(60), "{text}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -167,14 +167,12 @@ async fn what_a_fan_does_is_one_trace_through_nginx_both_services_redis_and_post
     }
 }
 
-/// A single process, and its operations listener.
-async fn single(settings: Vec<(&str, String)>) -> (Node, Client, tempfile::TempDir) {
+/// A single process, and its folder.
+async fn single(settings: Vec<(&str, String)>) -> (Node, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::new("fairline", folder.path(), free_port(), &settings);
     node.ready().await;
-    let operations = node.setting("FAIRLINE_OPS_LISTEN");
-    let operations = Client::new(&format!("http://{operations}"));
-    (node, operations, folder)
+    (node, folder)
 }
 
 async fn list_with(node: &Node, traceparent: &str) -> Response<Bytes> {
@@ -201,7 +199,7 @@ fn told(answer: &Response<Bytes>) -> (String, String) {
 #[tokio::test]
 async fn a_client_decides_what_is_traced_and_a_bad_traceparent_begins_a_new_trace() {
     let receiver = Receiver::start().await;
-    let (node, operations, _folder) = single(receiver.settings()).await;
+    let (node, _folder) = single(receiver.settings()).await;
     let given = format!("00-{TRACE}-{PARENT}");
     // The share is none: only the client's wish counts.
     let unwished = list_with(&node, &format!("{given}-00")).await;
@@ -222,10 +220,9 @@ async fn a_client_decides_what_is_traced_and_a_bad_traceparent_begins_a_new_trac
     assert_eq!(spans.len(), 1, "{spans:#?}");
     assert_eq!(spans[0].service, "fairline");
     assert_eq!(spans[0].id, wished.headers()["x-request-id"]);
-    let metrics = operations.raw(Method::GET, "/metrics", &[], Vec::new());
-    let metrics = String::from_utf8(metrics.await.unwrap().body().to_vec()).unwrap();
+    // They are counted once the receiver's answer is read.
     let exported = r#"fairline_spans_total{outcome="exported"} 1"#;
-    assert!(metrics.contains(exported), "{metrics}");
+    node.until_metric(|line| line == exported).await;
     // The line of a request without a trace of its own has ids as well.
     let line = logged(&node, TRACE, "/api/v1/events").await;
     assert_eq!(
@@ -237,7 +234,7 @@ async fn a_client_decides_what_is_traced_and_a_bad_traceparent_begins_a_new_trac
 #[tokio::test]
 async fn commits_of_the_embedded_engines_are_spans_of_their_requests() {
     let receiver = Receiver::start().await;
-    let (node, _, _folder) = single(receiver.settings()).await;
+    let (node, _folder) = single(receiver.settings()).await;
     let event = json!({"id": "arena", "name": "Arena"});
     let plan = json!({"categories": [{"id": "c", "name": "C", "price": 4500}],
         "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 2}]});
@@ -271,7 +268,7 @@ async fn the_last_spans_are_sent_before_the_process_ends() {
     let mut settings = receiver.settings();
     settings.retain(|(name, _)| *name != "FAIRLINE_TRACE_RATIO");
     settings.push(("FAIRLINE_TRACE_RATIO", "1".to_owned()));
-    let (mut node, _, _folder) = single(settings).await;
+    let (mut node, _folder) = single(settings).await;
     let (trace_id, flags) = told(&list_with(&node, "").await);
     assert_eq!(flags, "01");
     let mut process = node.process.take().unwrap();
@@ -296,21 +293,12 @@ async fn a_receiver_that_is_away_holds_up_no_request_and_its_spans_are_counted()
         ("FAIRLINE_TRACE_RATIO", "1".to_owned()),
         ("FAIRLINE_LOG", "debug".to_owned()),
     ];
-    let (node, operations, _folder) = single(settings.to_vec()).await;
+    let (node, _folder) = single(settings.to_vec()).await;
+    assert_eq!(list_with(&node, "").await.status(), StatusCode::OK);
+    let failed = r#"fairline_spans_total{outcome="failed"} "#;
+    let is_counted = |line: &str| line.strip_prefix(failed).is_some_and(|count| count != "0");
+    node.until_metric(is_counted).await;
     let from = Instant::now();
-    loop {
-        assert_eq!(list_with(&node, "").await.status(), StatusCode::OK);
-        let metrics = operations.raw(Method::GET, "/metrics", &[], Vec::new());
-        let metrics = String::from_utf8(metrics.await.unwrap().body().to_vec()).unwrap();
-        let failed = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix(r#"fairline_spans_total{outcome="failed"} "#));
-        if failed.is_some_and(|count| count != "0") {
-            break;
-        }
-        assert!(from.elapsed() < Duration::from_secs(20), "{}", node.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
     while !node.log().contains("traces cannot be sent") {
         assert!(from.elapsed() < Duration::from_secs(20), "{}", node.log());
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -33,6 +33,7 @@ mod read;
 mod sessions;
 mod shard;
 mod shards;
+mod statistics;
 mod sync;
 mod tickets;
 mod webhooks;
