@@ -170,7 +170,8 @@ struct Tally(HashMap<&'static str, u64>);
 
 impl Tally {
     fn count(&mut self, route: &'static str, answer: &Response<Bytes>) {
-        assert!(answer.status().is_success(), "{route}: {}", answer.status());
+        let (status, body) = (answer.status(), answer.body());
+        assert!(status.is_success(), "{route}: {status} {body:?}");
         *self.0.entry(route).or_default() += 1;
     }
 
