@@ -65,7 +65,13 @@ pub async fn compose(
     };
     let keys = Jwks::given(verifier()?);
     let shop = seats
-        .open(&folder, site.clone(), keys, Arc::new(waiting_room), None)
+        .open(
+            &folder,
+            site.clone(),
+            keys,
+            Arc::new(waiting_room),
+            Some(parts.service_key.clone()),
+        )
         .await?;
     parts.checkout = Some(Arc::new(LocalCheckout(shop.clone())));
     let room = waiting_room::Room::new(parts)?;

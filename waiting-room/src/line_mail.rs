@@ -5,12 +5,13 @@ use crate::app::{App, Checkout, Room};
 use crate::credentials::{find, find_for, pass_of};
 use crate::error::{no_pass, not_waiting, other_place};
 use crate::event_markup::EventMarkup;
+use crate::hub::EventHub;
 use crate::line::{LineView, Spot, VisitorState};
 use crate::message_page::{refuse, refuse_form};
 use crate::pass::Pass;
 use axum::Router;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Extension, Form, Path, State};
+use axum::extract::{Extension, Form, FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -62,10 +63,9 @@ struct LineMailInput {
     request_body = LineMailInput, security(("pass" = [])),
     responses((status = 204, description = "The address is kept until the turn was told"), Refusals))]
 async fn set_mail(
+    fan: Fan,
     State(room): State<Arc<Room>>,
-    Path(event): Path<String>,
     address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
     Input(input, _): Input<LineMailInput>,
 ) -> Result<StatusCode, Problem> {
     let wish = Wish {
@@ -75,19 +75,15 @@ async fn set_mail(
             None => None,
         },
     };
-    register(&room, &event, &headers, address, wish).await?;
+    fan.register(&room, address, wish).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Be told no more: the address is forgotten.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/line/me/mail", tag = "line", params(("event" = String, Path)),
     security(("pass" = [])), responses((status = 204, description = "There is no address with the place"), Refusals))]
-async fn remove_mail(
-    State(room): State<Arc<Room>>,
-    Path(event): Path<String>,
-    headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
-    withdraw(&room, &event, &headers).await?;
+async fn remove_mail(fan: Fan, State(room): State<Arc<Room>>) -> Result<StatusCode, Problem> {
+    fan.withdraw(&room).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -101,54 +97,73 @@ struct Wish {
     language: Option<Language>,
 }
 
-async fn register(
-    room: &Arc<Room>,
-    event: &str,
-    headers: &HeaderMap,
-    address: Option<Extension<ClientAddress>>,
-    wish: Wish,
-) -> Result<(), Problem> {
-    let (event, hub) = find(room, event).await?;
-    let pass = own_pass(room, &event, headers)?;
-    let checkout = checkout_of(room)?;
-    if let Some(Extension(ClientAddress(address))) = address {
-        let limit = &room.site.limits.line_mails;
-        limit.check(address).map_err(Problem::too_many)?;
-    }
-    let spot = room.find_place(&event, &pass).await?;
-    let spot = spot.ok_or_else(no_pass)?;
-    if spot.standing != VisitorState::Waiting {
-        return Err(not_waiting());
-    }
-    let front = hub.front();
-    let language = wish.language.unwrap_or_else(|| language_of(&front));
-    let mail = LineMail {
-        email: wish.email,
-        language: language.code().to_owned(),
-        link: room.passes.write_link(&event, &Pass::of(&spot, front.life)),
-    };
-    checkout.keep_mail(&event, spot.visitor, &mail).await?;
-    // A turn that came meanwhile may have been told already, to no address.
-    let now = room.line.place(&event, spot.visitor).await?;
-    if now.is_none_or(|spot| spot.standing != VisitorState::Waiting) {
-        checkout.forget_mail(&event, spot.visitor).await?;
-        return Err(not_waiting());
-    }
-    Ok(())
+/// The fan of a request that changes something, by the pass, as a handler's first argument, so that
+/// nothing else is read before.
+struct Fan {
+    event: EventId,
+    hub: Arc<EventHub>,
+    pass: Pass,
 }
 
-async fn withdraw(room: &Arc<Room>, event: &str, headers: &HeaderMap) -> Result<(), Problem> {
-    let (event, _) = find(room, event).await?;
-    let pass = own_pass(room, &event, headers)?;
-    checkout_of(room)?.forget_mail(&event, pass.visitor).await
+impl FromRequestParts<App> for Fan {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, App(room): &App) -> Result<Self, Problem> {
+        let event = Path::<String>::from_request_parts(parts, &()).await;
+        let Path(event) = event.map_err(|_| Problem::no_such_event())?;
+        Fan::of(room, &event, &parts.headers).await
+    }
 }
 
-/// Returns the pass of a request that changes something.
-fn own_pass(room: &Room, event: &EventId, headers: &HeaderMap) -> Result<Pass, Problem> {
-    let pass = pass_of(room, headers, event).ok_or_else(no_pass)?;
-    check_origin(&room.site, headers, pass.by_cookie)?;
-    check(&room.site.limits.visitors, pass.content.visitor)?;
-    Ok(pass.content)
+impl Fan {
+    async fn of(room: &Arc<Room>, event: &str, headers: &HeaderMap) -> Result<Fan, Problem> {
+        let (event, hub) = find(room, event).await?;
+        let pass = pass_of(room, headers, &event).ok_or_else(no_pass)?;
+        check_origin(&room.site, headers, pass.by_cookie)?;
+        let pass = pass.content;
+        check(&room.site.limits.visitors, pass.visitor)?;
+        Ok(Fan { event, hub, pass })
+    }
+
+    async fn register(
+        &self,
+        room: &Room,
+        address: Option<Extension<ClientAddress>>,
+        wish: Wish,
+    ) -> Result<(), Problem> {
+        let Fan { event, hub, pass } = self;
+        let checkout = checkout_of(room)?;
+        if let Some(Extension(ClientAddress(address))) = address {
+            let limit = &room.site.limits.line_mails;
+            limit.check(address).map_err(Problem::too_many)?;
+        }
+        let spot = room.find_place(event, pass).await?;
+        let spot = spot.ok_or_else(no_pass)?;
+        if spot.standing != VisitorState::Waiting {
+            return Err(not_waiting());
+        }
+        let front = hub.front();
+        let language = wish.language.unwrap_or_else(|| language_of(&front));
+        let place = Pass::of(&spot, front.life);
+        let mail = LineMail {
+            email: wish.email,
+            language: language.code().to_owned(),
+            link: room.passes.write_link(event, &place),
+        };
+        checkout.keep_mail(event, spot.visitor, &mail).await?;
+        // A turn that came meanwhile may have been told already, to no address.
+        let now = room.line.place(event, spot.visitor).await?;
+        if now.is_none_or(|spot| spot.standing != VisitorState::Waiting) {
+            checkout.forget_mail(event, spot.visitor).await?;
+            return Err(not_waiting());
+        }
+        Ok(())
+    }
+
+    async fn withdraw(&self, room: &Room) -> Result<(), Problem> {
+        let checkout = checkout_of(room)?;
+        checkout.forget_mail(&self.event, self.pass.visitor).await
+    }
 }
 
 fn checkout_of(room: &Room) -> Result<&dyn Checkout, Problem> {
@@ -256,24 +271,22 @@ async fn take_form(
     sender: Parts,
     form: Result<Form<MailForm>, FormRejection>,
 ) -> Response {
-    let headers = &sender.headers;
     let Ok(Form(form)) = form else {
         let missing = Problem::invalid("email", "it is missing");
         return refuse_form(&request, missing);
     };
     let is_off = form.off.is_some();
-    let done = if is_off {
-        withdraw(&room, &event, headers).await
-    } else {
-        let language = match find(&room, &event).await {
-            Ok((_, hub)) => request.language_of(hub.front().settings.details.as_ref()),
-            Err(problem) => return refuse_form(&request, problem),
-        };
-        let wish = Wish {
-            email: form.email.trim().to_owned(),
-            language: Some(language),
-        };
-        register(&room, &event, headers, address, wish).await
+    let done = match Fan::of(&room, &event, &sender.headers).await {
+        Ok(fan) if is_off => fan.withdraw(&room).await,
+        Ok(fan) => {
+            let front = fan.hub.front();
+            let wish = Wish {
+                email: form.email.trim().to_owned(),
+                language: Some(request.language_of(front.settings.details.as_ref())),
+            };
+            fan.register(&room, address, wish).await
+        }
+        Err(problem) => Err(problem),
     };
     let outcome = match &done {
         Ok(()) if is_off => (StatusCode::OK, "page.mail.off"),
