@@ -325,7 +325,7 @@ async fn leave(
     check(&room.site.limits.visitors, pass.visitor)?;
     let spot = room.find_place(&event, &pass).await?;
     room.line.leave(&event, pass.visitor).await?;
-    room.forget_mail(&event, &spot);
+    room.forget_mail(&event, spot.as_ref()).await;
     room.passed.forget(pass.visitor);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -34,6 +34,8 @@ use utoipa_axum::routes;
 
 /// Time after which the checkout is asked again whether it sends mail.
 const ASK_EVERY: Duration = Duration::from_secs(30);
+/// The same where it did not answer.
+const UNANSWERED: Duration = Duration::from_secs(2);
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(set_mail, remove_mail))
@@ -182,17 +184,14 @@ impl Room {
         self.sends_mail.load(Ordering::Relaxed) && front.availability.is_some()
     }
 
-    /// Forgets the address of a visitor who leaves, in the background. If that fails, it is deleted once
-    /// the line is over.
-    pub(crate) fn forget_mail(&self, event: &EventId, spot: &Option<Spot>) {
-        let (Some(checkout), Some(spot)) = (&self.checkout, spot) else {
-            return;
-        };
-        if spot.is_over() || !self.sends_mail.load(Ordering::Relaxed) {
-            return;
+    /// Forgets the address of a visitor who has left. If that fails, it is deleted once the line is over.
+    pub(crate) async fn forget_mail(&self, event: &EventId, before: Option<&Spot>) {
+        let had_place = before.is_some_and(|spot| !spot.is_over());
+        let checkout = self.checkout.as_ref();
+        let checkout = checkout.filter(|_| had_place && self.sends_mail.load(Ordering::Relaxed));
+        if let (Some(checkout), Some(spot)) = (checkout, before) {
+            let _ = checkout.forget_mail(event, spot.visitor).await;
         }
-        let (checkout, event, visitor) = (checkout.clone(), event.clone(), spot.visitor);
-        tokio::spawn(async move { checkout.forget_mail(&event, visitor).await });
     }
 
     /// Keeps itself informed whether the checkout sends mail, until the stop signal.
@@ -202,10 +201,12 @@ impl Room {
         };
         let asking = async {
             loop {
-                if let Some(sends_mail) = checkout.sends_mail().await {
+                let answer = checkout.sends_mail().await;
+                if let Some(sends_mail) = answer {
                     self.sends_mail.store(sends_mail, Ordering::Relaxed);
                 }
-                tokio::time::sleep(ASK_EVERY).await;
+                let pause = answer.map_or(UNANSWERED, |_| ASK_EVERY);
+                tokio::time::sleep(pause).await;
             }
         };
         self.site.stop.run_until_cancelled(asking).await;

@@ -304,7 +304,7 @@ async fn leave_by_form(
     if let Some(Presented { content: pass, .. }) = pass_of(room, headers, &event) {
         let spot = room.find_place(&event, &pass).await?;
         room.line.leave(&event, pass.visitor).await?;
-        room.forget_mail(&event, &spot);
+        room.forget_mail(&event, spot.as_ref()).await;
     }
     Ok(event)
 }

@@ -54,6 +54,14 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     assert!(waited.is_ok(), "never: {what}");
 }
 
+/// Waits until the queue page offers a mail.
+async fn until_offered(stage: &Stage) {
+    until("a mail is offered", async || {
+        stage.page("/e/night").await.contains("/e/night/mail\" >")
+    })
+    .await;
+}
+
 /// Returns the text of a mail, as mailboxes show it.
 fn text_of(content: &str) -> String {
     let (_, part) = content.split_once("text/plain").unwrap();
@@ -164,15 +172,9 @@ async fn an_address_is_withdrawn_forgotten_with_the_place_exported_and_erased() 
     let withdrawn = stage.client.delete(MAIL, &ada).await.unwrap();
     assert_eq!(withdrawn.status, StatusCode::NO_CONTENT);
     assert_eq!(kept(&stage, "ada@example.org").await, 2);
-    until("the stage knows that mail is sent", async || {
-        stage.page("/e/night").await.contains("/e/night/mail\" >")
-    })
-    .await;
+    until_offered(&stage).await;
     stage.client.delete(ME, &ben).await.unwrap();
-    until("the address is forgotten", async || {
-        kept(&stage, "ada@example.org").await == 1
-    })
-    .await;
+    assert_eq!(kept(&stage, "ada@example.org").await, 1);
     let people = "/people?email=ada@example.org";
     let erased = stage.organise(Method::DELETE, people, None).await;
     assert_eq!(erased.ok().unwrap(), json!({"orders": 0, "line": 1}));
@@ -279,10 +281,7 @@ async fn the_form_works_without_a_script_and_a_site_without_mail_offers_none() {
         let text = String::from_utf8(answer.body().to_vec()).unwrap();
         (answer.status(), text)
     };
-    until("the stage knows that mail is sent", async || {
-        stage.page("/e/night").await.contains("/e/night/mail\" >")
-    })
-    .await;
+    until_offered(&stage).await;
     let (status, text) = submit("email=ada%40example.org", &heads).await;
     assert_eq!(status, StatusCode::OK, "{text}");
     let german = Language::parse("de").unwrap();
@@ -316,4 +315,40 @@ async fn the_form_works_without_a_script_and_a_site_without_mail_offers_none() {
     assert!(page.contains("/e/night/mail\" hidden>"), "{page}");
     let page = silent.page("/e/night/mail").await;
     assert!(page.contains("There are no mails for this line"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_was_left_before_the_draw_is_told_and_its_link_opens_the_number_drawn() {
+    let server = SmtpServer::start().await;
+    let stage = Stage::mailing(&server).await;
+    let now = stage.clock.now();
+    let before =
+        json!({"order": "draw", "prequeue_opens_at": now, "sale_opens_at": now.plus_seconds(10)});
+    stage.event("night", before).await;
+    let (ada, ben) = (join(&stage).await, join(&stage).await);
+    let left = leave_address(&stage, &ada, "ada@example.org").await;
+    assert_eq!(left.status, StatusCode::NO_CONTENT, "{}", left.body);
+    until_offered(&stage).await;
+    // One who leaves and joins again has another place, of which nothing was asked.
+    leave_address(&stage, &ben, "ben@example.org").await;
+    stage.client.delete(ME, &ben).await.unwrap();
+    let path = "/api/v1/events/night/line";
+    stage.client.post(path, &ben, json!({})).await.unwrap();
+    assert_eq!(kept(&stage, "ben@example.org").await, 0);
+    stage.clock.advance_ms(10_000);
+    let draw = "/api/v1/events/night/draw";
+    let is_drawn = |drawn: &Value| drawn["seed"].is_string();
+    stage.until(draw, "", is_drawn).await;
+    stage.clock.advance_ms(1000);
+    let mails = server.until(1).await;
+    assert_eq!(mails[0].to, ["ada@example.org"]);
+    let place = stage.get(ME, &ada).await.ok().unwrap();
+    let proof = proof_in(&text_of(&mails[0].content));
+    let found = stage
+        .until(ME, &proof, |found| found["token"].is_string())
+        .await;
+    assert_eq!(found["number"], place["number"]);
+    assert_eq!(found["visitor"], place["visitor"]);
+    stage.client.delete(ME, &ada).await.unwrap();
+    assert_problem(&stage.get(ME, &proof).await, 401, "no-pass");
 }
