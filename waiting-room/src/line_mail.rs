@@ -65,7 +65,7 @@ struct LineMailInput {
     request_body = LineMailInput, security(("pass" = [])),
     responses((status = 204, description = "The address is kept until the turn was told"), Refusals))]
 async fn set_mail(
-    fan: Fan,
+    fan: PassHolder,
     State(room): State<Arc<Room>>,
     address: Option<Extension<ClientAddress>>,
     Input(input, _): Input<LineMailInput>,
@@ -84,7 +84,10 @@ async fn set_mail(
 /// Be told no more: the address is forgotten.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/line/me/mail", tag = "line", params(("event" = String, Path)),
     security(("pass" = [])), responses((status = 204, description = "There is no address with the place"), Refusals))]
-async fn remove_mail(fan: Fan, State(room): State<Arc<Room>>) -> Result<StatusCode, Problem> {
+async fn remove_mail(
+    fan: PassHolder,
+    State(room): State<Arc<Room>>,
+) -> Result<StatusCode, Problem> {
     fan.withdraw(&room).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -101,30 +104,30 @@ struct Wish {
 
 /// The fan of a request that changes something, by the pass, as a handler's first argument, so that
 /// nothing else is read before.
-struct Fan {
+struct PassHolder {
     event: EventId,
     hub: Arc<EventHub>,
     pass: Pass,
 }
 
-impl FromRequestParts<App> for Fan {
+impl FromRequestParts<App> for PassHolder {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, App(room): &App) -> Result<Self, Problem> {
         let event = Path::<String>::from_request_parts(parts, &()).await;
         let Path(event) = event.map_err(|_| Problem::no_such_event())?;
-        Fan::of(room, &event, &parts.headers).await
+        PassHolder::of(room, &event, &parts.headers).await
     }
 }
 
-impl Fan {
-    async fn of(room: &Arc<Room>, event: &str, headers: &HeaderMap) -> Result<Fan, Problem> {
+impl PassHolder {
+    async fn of(room: &Arc<Room>, event: &str, headers: &HeaderMap) -> Result<PassHolder, Problem> {
         let (event, hub) = find(room, event).await?;
         let pass = pass_of(room, headers, &event).ok_or_else(no_pass)?;
         check_origin(&room.site, headers, pass.by_cookie)?;
         let pass = pass.content;
         check(&room.site.limits.visitors, pass.visitor)?;
-        Ok(Fan { event, hub, pass })
+        Ok(PassHolder { event, hub, pass })
     }
 
     async fn register(
@@ -133,7 +136,7 @@ impl Fan {
         address: Option<Extension<ClientAddress>>,
         wish: Wish,
     ) -> Result<(), Problem> {
-        let Fan { event, hub, pass } = self;
+        let PassHolder { event, hub, pass } = self;
         let checkout = checkout_of(room)?;
         if let Some(Extension(ClientAddress(address))) = address {
             let limit = &room.site.limits.line_mails;
@@ -277,7 +280,7 @@ async fn take_form(
         return refuse_form(&request, missing);
     };
     let is_off = form.off.is_some();
-    let done = match Fan::of(&room, &event, &sender.headers).await {
+    let done = match PassHolder::of(&room, &event, &sender.headers).await {
         Ok(fan) if is_off => fan.withdraw(&room).await,
         Ok(fan) => {
             let front = fan.hub.front();
