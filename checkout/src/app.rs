@@ -35,8 +35,8 @@ pub struct Shop {
     pub keys: Jwks,
     /// Receiver of the reports on starts, finishes and seats.
     pub waiting_room: Arc<dyn WaitingRoom>,
-    /// Key with which a waiting room in another process may remove an event; `None` if it runs in
-    /// this process.
+    /// Key with which a waiting room in another process may remove an event, and leave addresses of
+    /// fans; `None` without any.
     pub service_key: Option<String>,
     /// How long personal data is kept.
     pub retention: Retention,

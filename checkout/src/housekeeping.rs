@@ -20,6 +20,9 @@ const STEP_EVERY: Duration = Duration::from_millis(200);
 /// Time for which it is known of a mail that it was sent, or cannot be.
 const MAILS_KEPT_MS: i64 = 30 * 24 * 3_600_000;
 
+/// Longest time for which the addresses of fans in line are kept.
+const LINE_MAILS_KEPT_MS: i64 = 30 * 24 * 3_600_000;
+
 /// Time for which deliveries to webhooks are kept that were made, and those that were given up.
 const DELIVERIES_KEPT_MS: i64 = 3 * 24 * 3_600_000;
 const FAILED_DELIVERIES_KEPT_MS: i64 = 30 * 24 * 3_600_000;
@@ -43,6 +46,7 @@ async fn round(shop: &Shop) {
         tend_buyers(shop).await,
         purge_visits(shop).await,
         purge_mails(shop).await,
+        purge_line_mails(shop).await,
         purge_events(shop).await,
         seal_webhooks(shop).await,
         purge_deliveries(shop).await,
@@ -74,6 +78,11 @@ async fn purge_visits(shop: &Shop) -> Result<(), Refused> {
 
 async fn purge_mails(shop: &Shop) -> Result<(), Refused> {
     all_steps(|| shop.inventory.mails().purge(MAILS_KEPT_MS)).await
+}
+
+async fn purge_line_mails(shop: &Shop) -> Result<(), Refused> {
+    let mails = shop.inventory.line_mails();
+    all_steps(|| mails.purge(None, LINE_MAILS_KEPT_MS)).await
 }
 
 async fn purge_events(shop: &Shop) -> Result<(), Refused> {

@@ -21,6 +21,7 @@ mod invoices;
 pub mod jwks;
 mod known_events;
 mod line_events;
+mod line_mail;
 pub mod mail;
 pub mod metrics;
 mod order_look_up;
@@ -107,6 +108,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(removal::routes())
         .merge(relay::routes())
         .merge(order_look_up::routes())
+        .merge(line_mail::routes())
         .merge(organiser_mails::routes())
         .merge(organiser_webhooks::routes())
         .merge(payment::webhook::routes())

@@ -112,7 +112,11 @@ async fn follow(shop: &Shop, event: &EventId, line: &mut Followed) {
     for _ in 0..PAGES_MAX {
         match look(shop, event, line).await {
             Look::Written => line.rest(LOOK_EVERY),
-            Look::Nothing(true) => return line.rest(OVER),
+            Look::Nothing(true) => {
+                // No one of this line is told of a turn any more. What is left is deleted next time.
+                let _ = shop.inventory.line_mails().purge(Some(event), 0).await;
+                return line.rest(OVER);
+            }
             Look::Nothing(false) => return line.rest_longer(),
             Look::Others => return line.rest(OTHERS),
             Look::Unknown => return line.rest(OVER),

@@ -60,7 +60,7 @@ async fn ask(
     client: Option<Extension<ClientAddress>>,
     email: &str,
 ) -> Result<(), Problem> {
-    let mailer = shop.mail.as_ref().ok_or_else(no_mail)?;
+    let mailer = shop.mail.as_ref().ok_or_else(Problem::no_mail)?;
     if let Some(Extension(ClientAddress(client))) = client {
         mailer.look_ups.check(client).map_err(Problem::too_many)?;
     }
@@ -78,10 +78,6 @@ async fn ask(
         created_at: shop.inventory.now(),
     };
     Ok(shop.inventory.mails().add(asked).await?)
-}
-
-pub(crate) fn no_mail() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no-mail", "This site sends no mail")
 }
 
 /// Shows the form, which works without JavaScript.

@@ -3,7 +3,7 @@
 use crate::app::{App, Shop};
 use crate::inventory::Refused;
 use crate::inventory::mail::{MailKind, MailRecord, NewMail};
-use crate::order_look_up::no_mail;
+
 use crate::organiser::{Change, record};
 use crate::sessions::event_id;
 use crate::text::is_id;
@@ -136,7 +136,7 @@ async fn resend_confirmation(
     Path((event, order)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let event = event_id(&event)?;
-    let mailer = shop.mail.as_ref().ok_or_else(no_mail)?;
+    let mailer = shop.mail.as_ref().ok_or_else(Problem::no_mail)?;
     let details = shop.inventory.order_details(&event, &order).await?;
     let has_tickets = details
         .order

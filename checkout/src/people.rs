@@ -10,7 +10,9 @@ use serde_json::json;
 use shared::audit::Entry;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Parameters, Problem};
+use shared::ids::{EventId, VisitorId};
 use shared::organiser::Organiser;
+use shared::time::Time;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -42,6 +44,19 @@ impl PersonQuery {
 struct PersonView {
     /// Orders of all events, with what their visitors did around them.
     orders: Vec<PersonOrder>,
+    /// Places in line of which the turn is told to this address by mail.
+    line: Vec<PersonInLine>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct PersonInLine {
+    event: EventId,
+    #[schema(value_type = String)]
+    visitor: VisitorId,
+    /// Language of the mail.
+    language: String,
+    /// When the address was left.
+    created_at: Time,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -54,9 +69,11 @@ struct PersonOrder {
 struct Erased {
     /// Number of orders whose buyer was erased.
     orders: usize,
+    /// Number of places in line from which the address was deleted.
+    line: usize,
 }
 
-/// Export what is kept of a buyer: orders, sessions and holds of all events.
+/// Export what is kept of a buyer: orders, sessions and holds of all events, and places in line.
 #[utoipa::path(get, path = "/api/v1/organiser/people", tag = "organiser", params(PersonQuery),
     security(("organiser" = ["admin"])),
     responses((status = 200, description = "What is kept; no orders if nothing is", body = PersonView), Refusals))]
@@ -71,15 +88,23 @@ async fn export_person(
         order: OrganiserOrder::of(person.order, &organiser),
         visit: person.visit,
     });
+    let line = shop.inventory.line_mails_of(&query.email).await?;
+    let line = line.into_iter().map(|row| PersonInLine {
+        event: row.place.event,
+        visitor: row.place.visitor,
+        language: row.mail.language,
+        created_at: row.created_at,
+    });
     let view = PersonView {
         orders: orders.collect(),
+        line: line.collect(),
     };
     record(&shop, &organiser, "person.export", view.orders.len()).await;
     Ok(Json(view))
 }
 
-/// Erase a buyer: name and address go from all of their orders, which stay as figures. Tickets stay
-/// valid.
+/// Erase a buyer: name and address go from all of their orders, which stay as figures, and the address
+/// from places in line. Tickets stay valid.
 #[utoipa::path(delete, path = "/api/v1/organiser/people", tag = "organiser", params(PersonQuery),
     security(("organiser" = ["admin"])),
     responses((status = 200, description = "The buyer is erased", body = Erased), Refusals))]
@@ -89,9 +114,10 @@ async fn erase_person(
     Parameters(query): Parameters<PersonQuery>,
 ) -> Result<Json<Erased>, Problem> {
     query.check()?;
+    let line = shop.inventory.erase_line_mails(&query.email).await?;
     let orders = shop.inventory.erase_person(&query.email).await?;
     record(&shop, &organiser, "person.erase", orders).await;
-    Ok(Json(Erased { orders }))
+    Ok(Json(Erased { orders, line }))
 }
 
 /// Records a request in the audit log, without the address that it is about.

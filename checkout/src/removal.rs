@@ -20,7 +20,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// Proof that a request came with the service key, as a handler's first argument, so that nothing
 /// else is read before. Without it the answer is 401.
-struct Service;
+pub(crate) struct Service;
 
 impl FromRequestParts<App> for Service {
     type Rejection = Problem;

@@ -122,6 +122,8 @@ pub struct Limits {
     pub seat_holders: Cap<32>,
     /// Requests of one visitor.
     pub visitors: KeyLimiter,
+    /// Mail addresses that a client address leaves with places in line.
+    pub line_mails: AddressLimiter,
     /// Wrong organiser keys and one-time codes.
     pub organiser_keys: Failures,
     /// Wrong service keys.
@@ -133,11 +135,16 @@ impl Limits {
     pub fn share_requests<S: SharedBuckets + 'static>(&self, store: &Arc<S>, secret: &Secret) {
         self.requests.share(store.clone(), secret.clone());
         self.visitors.share(store.clone(), secret.clone());
+        self.line_mails.share(store.clone(), secret.clone());
     }
 
     /// Reports requests to the store that they are counted in, until the stop signal.
     pub async fn report(&self, stop: &CancellationToken) {
-        tokio::join!(self.requests.report(stop), self.visitors.report(stop));
+        tokio::join!(
+            self.requests.report(stop),
+            self.visitors.report(stop),
+            self.line_mails.report(stop)
+        );
     }
 
     /// Counts wrong keys together with all processes that have the same store and secret.

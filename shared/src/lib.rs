@@ -21,6 +21,7 @@ pub mod icalendar;
 pub mod ids;
 pub mod keys;
 pub mod line_log;
+pub mod line_mail;
 pub mod log;
 pub mod metrics;
 pub mod mistakes;

@@ -3,7 +3,6 @@
 pub mod demo;
 
 use async_trait::async_trait;
-use checkout::inventory::Inventory;
 use checkout::jwks::Jwks;
 use checkout::waiting_room::{
     EventAnswer, EventFacts, Extension, LogAnswer, Reported, WaitingRoom,
@@ -13,8 +12,9 @@ use shared::context::AppContext;
 use shared::data_dir::DataFolder;
 use shared::http::front::Front;
 use shared::http::problem::Problem;
-use shared::ids::{Availability, EventId};
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::line_log::{LOG_ENTRIES_MAX, LogPlace};
+use shared::line_mail::LineMail;
 use shared::metrics::Registry;
 use shared::settings::Settings;
 use shared::time::{Clock, Time};
@@ -65,9 +65,15 @@ pub async fn compose(
     };
     let keys = Jwks::given(verifier()?);
     let shop = seats
-        .open(&folder, site.clone(), keys, Arc::new(waiting_room), None)
+        .open(
+            &folder,
+            site.clone(),
+            keys,
+            Arc::new(waiting_room),
+            Some(parts.service_key.clone()),
+        )
         .await?;
-    parts.checkout = Some(Arc::new(LocalCheckout(shop.inventory.clone())));
+    parts.checkout = Some(Arc::new(LocalCheckout(shop.clone())));
     let room = waiting_room::Room::new(parts)?;
     tokio::spawn(waiting_room::ticker::tick_all(room.clone()));
     tokio::spawn(checkout::run(shop.clone()));
@@ -192,15 +198,32 @@ fn reported(outcome: Result<(), Refused>) -> Reported {
 }
 
 /// The checkout as seen by the waiting room in the same process.
-struct LocalCheckout(Inventory);
+struct LocalCheckout(Arc<checkout::Shop>);
 
 #[async_trait]
 impl waiting_room::Checkout for LocalCheckout {
     async fn delete_event(&self, event: &EventId) -> Result<bool, Problem> {
-        match self.0.remove(event).await {
+        match self.0.inventory.remove(event).await {
             Ok(()) => Ok(true),
             Err(checkout::inventory::Refused::NoSuchEvent) => Ok(false),
             Err(refused) => Err(refused.into()),
         }
+    }
+
+    async fn sends_mail(&self) -> Option<bool> {
+        Some(self.0.sends_mail())
+    }
+
+    async fn keep_mail(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        mail: &LineMail,
+    ) -> Result<(), Problem> {
+        self.0.keep_line_mail(event, visitor, mail).await
+    }
+
+    async fn forget_mail(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem> {
+        self.0.forget_line_mail(event, visitor).await
     }
 }

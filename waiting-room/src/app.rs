@@ -13,14 +13,15 @@ use parking_lot::{Mutex, RwLock};
 use shared::context::AppContext;
 use shared::crypto::Secret;
 use shared::http::problem::Problem;
-use shared::ids::EventId;
+use shared::ids::{EventId, VisitorId};
+use shared::line_mail::LineMail;
 use shared::metrics::stores;
 use shared::time::Time;
 use shared::token::{Signer, Verifier};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The checkout, in this process or remote; asked before an event is deleted.
 #[async_trait]
@@ -33,6 +34,26 @@ pub trait Checkout: Send + Sync {
     /// `/problems/event-in-use` while seats are held or a payment is under way, 503 when the
     /// checkout gave no answer: it may have removed the data then.
     async fn delete_event(&self, event: &EventId) -> Result<bool, Problem>;
+
+    /// Returns whether it sends mail; none without an answer.
+    async fn sends_mail(&self) -> Option<bool>;
+
+    /// Keeps the address to which a visitor is told of their turn, in place of the one from before.
+    ///
+    /// # Errors
+    /// 404 `no-mail` where no mail is sent, 422 for an address that is none, 503.
+    async fn keep_mail(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        mail: &LineMail,
+    ) -> Result<(), Problem>;
+
+    /// Forgets the address of a visitor, if there is one.
+    ///
+    /// # Errors
+    /// 503.
+    async fn forget_mail(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem>;
 }
 
 /// Shared state of the waiting room's handlers.
@@ -51,6 +72,8 @@ pub struct Room {
     pub service_key: String,
     /// The checkout, if one is configured.
     pub checkout: Option<Arc<dyn Checkout>>,
+    /// Whether the checkout sends mail, as it last said.
+    pub(crate) sends_mail: AtomicBool,
     /// Derives visitor ids from idempotency keys.
     pub join_keys: Secret,
     /// Troubles of the store and of lines. Locked for a look-up.
@@ -107,6 +130,7 @@ impl Room {
             signer: parts.signer,
             service_key: parts.service_key,
             checkout: parts.checkout,
+            sends_mail: AtomicBool::new(false),
             gate: parts.gate,
             trouble: Mutex::default(),
             hubs: RwLock::default(),

@@ -1,11 +1,12 @@
-//! The checkout as a service of its own: asked before an event is deleted.
+//! The checkout as a service of its own: asked before an event is deleted, and told who wants a mail.
 
 use crate::app::Checkout;
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
 use serde_json::Value;
 use shared::http::problem::Problem;
-use shared::ids::EventId;
+use shared::ids::{EventId, VisitorId};
+use shared::line_mail::LineMail;
 use shared::remote::RemoteService;
 use std::time::Duration;
 
@@ -26,6 +27,29 @@ impl RemoteCheckout {
             service_key: service_key.to_owned(),
         }
     }
+}
+
+impl RemoteCheckout {
+    async fn ask_mail(
+        &self,
+        method: Method,
+        event: &EventId,
+        visitor: VisitorId,
+        body: Option<String>,
+    ) -> Result<StatusCode, Problem> {
+        let path = format!("/api/v1/events/{event}/line-mail/{visitor}");
+        let answer = self.remote.ask(method, &path, &self.service_key, body);
+        let (status, _) = answer.await.ok_or_else(Problem::unavailable)?;
+        if status == StatusCode::UNAUTHORIZED {
+            tracing::error!("the checkout refuses this FAIRLINE_SERVICE_KEY");
+        }
+        Ok(status)
+    }
+}
+
+fn taken(status: StatusCode) -> Result<(), Problem> {
+    let is_taken = status.is_success();
+    is_taken.then_some(()).ok_or_else(Problem::unavailable)
 }
 
 #[async_trait]
@@ -57,6 +81,40 @@ impl Checkout for RemoteCheckout {
             // Something else is at that address, or the checkout's own store did not answer in
             // time.
             _ => Err(unknown_outcome(&format!("the checkout answers {status}"))),
+        }
+    }
+
+    async fn sends_mail(&self) -> Option<bool> {
+        // The page of those who have lost their orders, which is there where mail is sent.
+        let answer = self.remote.ask(Method::GET, "/orders/find", "", None);
+        match answer.await?.0 {
+            StatusCode::OK => Some(true),
+            StatusCode::NOT_FOUND => Some(false),
+            _ => None,
+        }
+    }
+
+    async fn keep_mail(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        mail: &LineMail,
+    ) -> Result<(), Problem> {
+        let body = serde_json::to_string(mail).ok();
+        match self.ask_mail(Method::PUT, event, visitor, body).await? {
+            StatusCode::NOT_FOUND => Err(Problem::no_mail()),
+            StatusCode::UNPROCESSABLE_ENTITY => Err(Problem::invalid(
+                "email",
+                "an address such as ada@example.org",
+            )),
+            status => taken(status),
+        }
+    }
+
+    async fn forget_mail(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem> {
+        match self.ask_mail(Method::DELETE, event, visitor, None).await? {
+            StatusCode::NOT_FOUND => Ok(()),
+            status => taken(status),
         }
     }
 }

@@ -62,3 +62,15 @@ pub fn no_pass() -> Problem {
     let title = "A pass is needed: join the line first";
     Problem::new(StatusCode::UNAUTHORIZED, "no-pass", title)
 }
+
+/// Returns the refusal of an address of a visitor who does not wait.
+pub fn not_waiting() -> Problem {
+    let title = "This place does not wait any more: there is no turn to come";
+    Problem::new(StatusCode::CONFLICT, "not-waiting", title)
+}
+
+/// Returns the refusal of a link to a place in a browser that has another one in this line.
+pub fn other_place() -> Problem {
+    let title = "This browser has another place in this line, which would be lost";
+    Problem::new(StatusCode::CONFLICT, "other-place", title)
+}

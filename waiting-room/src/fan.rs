@@ -7,6 +7,7 @@ use crate::extension::{Extended, extend};
 use crate::hub::EventHub;
 use crate::landing::{Listed, public_events};
 use crate::line::{Claimed, Joined, Order, Phase, Refused, Spot};
+use crate::line_mail::place_of_link;
 use crate::place::Place;
 use axum::Json;
 use axum::extract::{Extension, Path, State};
@@ -261,7 +262,9 @@ async fn count_live(
     is_counted.then_some(()).ok_or_else(network_is_full)
 }
 
-/// Show the caller's place in line.
+/// Show the caller's place in line. The proof behind the `#` of a mail's link counts as a pass here, and
+/// the answer has the pass itself: 401 `no-pass` once that place is over, 409 `other-place` in a browser
+/// that has another place in this line.
 #[utoipa::path(get, path = "/api/v1/events/{event}/line/me", tag = "line", params(("event" = String, Path)),
     security(("pass" = [])), responses((status = 200, description = "The place", body = Place), Refusals))]
 async fn show_place(
@@ -270,12 +273,15 @@ async fn show_place(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (event, hub) = find(&room, &event).await?;
-    let pass = pass_of(&room, &headers, &event)
-        .ok_or_else(no_pass)?
-        .content;
-    check(&room.site.limits.visitors, pass.visitor)?;
-    let spot = room.find_place(&event, &pass).await?;
-    let spot = spot.ok_or_else(no_pass)?;
+    let spot = match pass_of(&room, &headers, &event) {
+        Some(pass) => {
+            let pass = pass.content;
+            check(&room.site.limits.visitors, pass.visitor)?;
+            let spot = room.find_place(&event, &pass).await?;
+            spot.ok_or_else(no_pass)?
+        }
+        None => place_of_link(&room, &event, &headers).await?,
+    };
     Ok(answer(&room, &event, &hub, &spot, StatusCode::OK))
 }
 
@@ -317,8 +323,9 @@ async fn leave(
     check_origin(&room.site, &headers, pass.by_cookie)?;
     let pass = pass.content;
     check(&room.site.limits.visitors, pass.visitor)?;
-    room.find_place(&event, &pass).await?;
+    let spot = room.find_place(&event, &pass).await?;
     room.line.leave(&event, pass.visitor).await?;
+    room.forget_mail(&event, spot.as_ref()).await;
     room.passed.forget(pass.visitor);
     Ok(StatusCode::NO_CONTENT)
 }

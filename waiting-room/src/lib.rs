@@ -18,6 +18,7 @@ mod hub;
 mod instruments;
 mod landing;
 pub mod line;
+mod line_mail;
 mod message_page;
 pub mod metrics;
 mod organiser;
@@ -54,6 +55,7 @@ pub fn gate(room: Arc<Room>) -> Arc<dyn Gate> {
 pub fn router(room: Arc<Room>) -> (Router, utoipa::openapi::OpenApi) {
     let (router, description) = OpenApiRouter::new()
         .merge(fan::routes())
+        .merge(line_mail::routes())
         .merge(push::routes())
         .merge(gate::routes())
         .merge(draw_routes::routes())
@@ -62,6 +64,7 @@ pub fn router(room: Arc<Room>) -> (Router, utoipa::openapi::OpenApi) {
         .split_for_parts();
     let router = router
         .merge(queue_page::routes())
+        .merge(line_mail::pages())
         .merge(landing::routes())
         .merge(calendar::routes());
     (router.with_state(App(room)), description)

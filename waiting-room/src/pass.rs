@@ -1,6 +1,7 @@
 //! Passes: signed proofs of a place. A pass is a bearer credential, so it appears in no URL and no
 //! log.
 
+use crate::line::Spot;
 use crate::line::life::Life;
 use shared::crypto::Secret;
 use shared::ids::{EventId, VisitorId};
@@ -14,6 +15,9 @@ const PROVISIONAL: u8 = 4;
 /// The same in passes of earlier versions, which name an epoch instead of a life.
 const DRAWN_OF_EPOCH: u8 = 1;
 const PROVISIONAL_OF_EPOCH: u8 = 2;
+/// The same in links of mails, which are no passes.
+const LINK_DRAWN: u8 = 5;
+const LINK_PROVISIONAL: u8 = 6;
 
 /// Content of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,18 @@ pub struct Pass {
     pub is_provisional: bool,
     /// Life of the line in which the number was given.
     pub life: Life,
+}
+
+impl Pass {
+    /// Returns the proof of a place in a life of the line.
+    pub(crate) fn of(spot: &Spot, life: Life) -> Pass {
+        Pass {
+            visitor: spot.visitor,
+            number: spot.number,
+            is_provisional: spot.is_provisional,
+            life,
+        }
+    }
 }
 
 /// Signs and reads passes.
@@ -44,6 +60,20 @@ impl Passes {
         } else {
             DRAWN
         };
+        self.write_as(kind, event, pass)
+    }
+
+    /// Encodes the link of a mail to a place. It opens that place alone, and only while it lasts.
+    pub fn write_link(&self, event: &EventId, pass: &Pass) -> String {
+        let kind = if pass.is_provisional {
+            LINK_PROVISIONAL
+        } else {
+            LINK_DRAWN
+        };
+        self.write_as(kind, event, pass)
+    }
+
+    fn write_as(&self, kind: u8, event: &EventId, pass: &Pass) -> String {
         let mut message = vec![kind];
         message.extend(pass.visitor.0.to_be_bytes());
         message.extend(pass.number.to_be_bytes());
@@ -55,6 +85,19 @@ impl Passes {
 
     /// Decodes a pass if it is valid for this event.
     pub fn read(&self, event: &EventId, word: &str) -> Option<Pass> {
+        let (kind, pass) = self.read_any(event, word)?;
+        let is_link = [LINK_DRAWN, LINK_PROVISIONAL].contains(&kind);
+        (!is_link).then_some(pass)
+    }
+
+    /// Decodes the link of a mail if it is valid for this event.
+    pub fn read_link(&self, event: &EventId, word: &str) -> Option<Pass> {
+        let (kind, pass) = self.read_any(event, word)?;
+        let is_link = [LINK_DRAWN, LINK_PROVISIONAL].contains(&kind);
+        is_link.then_some(pass)
+    }
+
+    fn read_any(&self, event: &EventId, word: &str) -> Option<(u8, Pass)> {
         if word.len() > 300 {
             return None;
         }
@@ -64,7 +107,7 @@ impl Passes {
         let (number, rest) = rest.split_first_chunk()?;
         let (first, rest) = rest.split_first_chunk()?;
         let (life, named) = match *kind {
-            DRAWN | PROVISIONAL => {
+            DRAWN | PROVISIONAL | LINK_DRAWN | LINK_PROVISIONAL => {
                 let (store, named) = rest.split_first_chunk()?;
                 let life = Life {
                     creation: u64::from_be_bytes(*first),
@@ -75,12 +118,13 @@ impl Passes {
             DRAWN_OF_EPOCH | PROVISIONAL_OF_EPOCH => (Life::default(), rest),
             _ => return None,
         };
-        (named == event.as_str().as_bytes()).then(|| Pass {
-            is_provisional: [PROVISIONAL, PROVISIONAL_OF_EPOCH].contains(kind),
+        let pass = Pass {
+            is_provisional: [PROVISIONAL, PROVISIONAL_OF_EPOCH, LINK_PROVISIONAL].contains(kind),
             visitor: VisitorId(u128::from_be_bytes(*visitor)),
             number: u64::from_be_bytes(*number),
             life,
-        })
+        };
+        (named == event.as_str().as_bytes()).then_some((*kind, pass))
     }
 }
 
@@ -105,6 +149,10 @@ mod tests {
             None
         );
         assert_eq!(Passes::new(b"two").read(&arena, &word), None);
+        let link = passes.write_link(&arena, &pass);
+        assert_eq!(passes.read_link(&arena, &link), Some(pass));
+        assert_eq!(passes.read(&arena, &link), None);
+        assert_eq!(passes.read_link(&arena, &word), None);
         for at in 0..word.len() {
             let mut bent = word.clone().into_bytes();
             bent[at] = if bent[at] == b'A' { b'B' } else { b'A' };

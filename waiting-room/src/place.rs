@@ -150,13 +150,7 @@ impl Room {
 
     /// Returns the pass of a place.
     pub(crate) fn pass(&self, event: &EventId, spot: &Spot, front: &LineView) -> String {
-        let pass = Pass {
-            visitor: spot.visitor,
-            number: spot.number,
-            is_provisional: spot.is_provisional,
-            life: front.life,
-        };
-        self.passes.write(event, &pass)
+        self.passes.write(event, &Pass::of(spot, front.life))
     }
 
     /// Returns a pass from before the draw with the number drawn since, if this node has the list

@@ -164,6 +164,7 @@ fn written(
         ("join_hidden", is_hidden(action == Action::Join)),
         ("go_hidden", is_hidden(action == Action::Go)),
         ("leave_hidden", is_hidden(action == Action::Leave)),
+        ("mail_hidden", is_hidden(room.offers_mail(front))),
         ("go_to", &go_to),
         ("go", &language.phrase(go_key(is_draft), &[])),
         ("return_to", goal.as_deref().unwrap_or("")),
@@ -301,8 +302,9 @@ async fn leave_by_form(
     let (event, _) = find(room, event).await?;
     check_origin(&room.site, headers, true)?;
     if let Some(Presented { content: pass, .. }) = pass_of(room, headers, &event) {
-        room.find_place(&event, &pass).await?;
+        let spot = room.find_place(&event, &pass).await?;
         room.line.leave(&event, pass.visitor).await?;
+        room.forget_mail(&event, spot.as_ref()).await;
     }
     Ok(event)
 }

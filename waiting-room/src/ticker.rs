@@ -141,6 +141,10 @@ async fn put_away(room: Arc<Room>, events: Vec<EventId>) {
 /// Starts ticking every event, including those created at other nodes later, until the stop signal:
 /// admission goes on without any socket or request. Events are put away when their time is over.
 pub async fn tick_all(room: Arc<Room>) {
+    tokio::join!(tick_events(room.clone()), room.follow_mail());
+}
+
+async fn tick_events(room: Arc<Room>) {
     // One at a time, in the background: the list of a large draw takes some seconds.
     let mut putting_away: Option<JoinHandle<()>> = None;
     while !room.site.stop.is_cancelled() {

@@ -40,12 +40,7 @@ impl WatchedPlace {
 
     /// Returns the proof of the place.
     pub fn pass(&self) -> Pass {
-        Pass {
-            visitor: self.spot.visitor,
-            number: self.spot.number,
-            is_provisional: self.spot.is_provisional,
-            life: self.life,
-        }
+        Pass::of(&self.spot, self.life)
     }
 
     /// Updates the place: from the view while the visitor waits, from the line once that says nothing

@@ -5,6 +5,7 @@ use super::command::{Command, Subject};
 use super::commands::UnitOfWork;
 use super::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use super::hourly_sales::HourlySalesStore;
+use super::line_mail::LineMailStore;
 use super::mail::MailQueue;
 use super::model::*;
 use super::order_page::OrderPage;
@@ -238,6 +239,9 @@ pub trait Engine: Send + Sync {
 
     /// Returns the mails to buyers.
     fn mails(&self) -> &dyn MailQueue;
+
+    /// Returns the addresses of fans in line.
+    fn line_mails(&self) -> &dyn LineMailStore;
 
     /// Returns the webhooks.
     fn webhooks(&self) -> &dyn WebhookStore;

@@ -26,15 +26,18 @@ pub enum MailKind {
     Cancelled,
     /// The orders of an address were asked for.
     Orders,
+    /// It is the turn of a fan in line who left an address.
+    Turn,
 }
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [MailKind; 4] = [
+    pub const ALL: [MailKind; 5] = [
         MailKind::Confirmed,
         MailKind::Refunded,
         MailKind::Cancelled,
         MailKind::Orders,
+        MailKind::Turn,
     ];
 
     /// Returns its name, as it is stored.
@@ -44,6 +47,7 @@ impl MailKind {
             MailKind::Refunded => "refunded",
             MailKind::Cancelled => "cancelled",
             MailKind::Orders => "orders",
+            MailKind::Turn => "turn",
         }
     }
 
@@ -60,11 +64,12 @@ pub struct NewMail {
     pub id: String,
     /// The event; empty for a list of orders.
     pub event: String,
-    /// The order; empty for a list of orders.
+    /// The order; the visitor for a turn; empty for a list of orders.
     pub order: String,
     /// Its reason.
     pub kind: MailKind,
-    /// `refunded`: what was given back, as JSON. `orders`: the address.
+    /// `refunded`: what was given back, as JSON. `orders`: the address. `turn`: until when the
+    /// fan may come, as JSON.
     pub detail: String,
     /// When its reason arose.
     pub created_at: Time,

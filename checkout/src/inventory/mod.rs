@@ -19,6 +19,7 @@ pub mod funnel;
 pub mod hourly_sales;
 mod invoices;
 pub mod layout;
+mod line_mail;
 pub mod mail;
 mod model;
 mod money;
@@ -69,6 +70,7 @@ pub use door_ticket::{CheckIn, DoorCount, DoorFigures, DoorTicket, IssuedTicket}
 pub use engine::{Engine, LapsedVisitor, LateOrder};
 pub use invoices::{Invoice, InvoiceKind, Invoicing};
 pub use layout::Layout;
+pub use line_mail::{InLine, LineMailRow, LineMailStore};
 pub use model::*;
 pub use order_details::{
     OrderDetails, OrderSeat, OrderSeatState, PartRefund, PaymentDetails, PaymentStep,

@@ -3,6 +3,7 @@
 use super::command::Subject;
 use super::commands::{Target, show_hold, show_session};
 use super::engine::BUYERS_MAX;
+use super::line_mail::{LINE_MAILS_MAX, LineMailRow};
 use super::model::*;
 use super::personal::{BuyerChange, OrderKey, StoredBuyer};
 use super::service::Inventory;
@@ -13,7 +14,7 @@ use shared::time::Time;
 use std::collections::HashMap;
 use utoipa::ToSchema;
 
-/// Largest number of orders that are looked at for one person.
+/// Largest number of orders, and of places in line, that are looked at for one person.
 const LOOKED_AT_MAX: usize = 5_000_000;
 /// Largest number of orders of one person.
 const FOUND_MAX: usize = 10_000;
@@ -112,6 +113,32 @@ impl Inventory {
             }
         }
         Ok(person)
+    }
+
+    /// Returns the places in line for which this address is to be told of the turn.
+    pub async fn line_mails_of(&self, email: &str) -> Result<Vec<LineMailRow>, Refused> {
+        let wanted = comparable(email);
+        let mut found = Vec::new();
+        let mut after = None;
+        for _ in 0..LOOKED_AT_MAX / LINE_MAILS_MAX {
+            let (rows, last) = self.line_mails().page(after.as_ref()).await?;
+            let is_wanted = |row: &LineMailRow| comparable(&row.mail.email) == wanted;
+            found.extend(rows.into_iter().filter(is_wanted));
+            after = last;
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
+        Err(Unavailable.into())
+    }
+
+    /// Deletes this address from all places in line. Returns their number.
+    pub async fn erase_line_mails(&self, email: &str) -> Result<usize, Refused> {
+        let found = self.line_mails_of(email).await?;
+        for row in &found {
+            self.line_mails().remove(&row.place, row.created_at).await?;
+        }
+        Ok(found.len())
     }
 
     /// Erases the buyer with this address from all orders, which stay as figures. Returns the number

@@ -85,6 +85,16 @@ impl Personal<'_> {
         self.keys.is_current(&columns.name) && self.keys.is_current(&columns.email)
     }
 
+    /// Returns a column of the address that a visitor left with a place in line.
+    pub(super) fn seal_line_mail(self, field: &str, visitor: &str, text: &str) -> String {
+        self.keys.seal(&self.about(field, visitor), text)
+    }
+
+    /// Returns the text in this column, unless it cannot be opened.
+    pub(super) fn open_line_mail(self, field: &str, visitor: &str, text: &str) -> Option<String> {
+        self.keys.open(&self.about(field, visitor), text)
+    }
+
     /// Returns the column of a session's admission token.
     pub(super) fn seal_token(self, session: &Key, token: &str) -> String {
         let about = self.about("session token", &hex(session));

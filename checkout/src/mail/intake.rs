@@ -2,13 +2,15 @@
 //! that each event has its mail once.
 
 use crate::app::Shop;
-use crate::inventory::Refused;
-use crate::inventory::mail::{MailKind, MailQueue, NewMail};
+use crate::inventory::mail::{MailKind, NewMail};
 use crate::inventory::outbox::{
-    EventType, OUTBOX_ROWS_MAX, OrderPayload, OutboxRow, PaymentPayload, TicketPayload,
+    AdmissionPayload, EventType, OUTBOX_ROWS_MAX, OrderPayload, OutboxRow, PaymentPayload,
+    TicketPayload,
 };
+use crate::inventory::{InLine, Inventory, Refused};
 use crate::outbox_intake::{self, Batch, Intake};
 use async_trait::async_trait;
+use shared::ids::EventId;
 use std::sync::Arc;
 
 /// Name under which mail has its place in the outbox.
@@ -16,11 +18,15 @@ pub(crate) const CONSUMER: &str = "mail";
 
 /// Runs until the stop signal.
 pub(super) async fn run(shop: &Arc<Shop>) {
-    let intake = MailIntake(shop.inventory.mails());
+    let intake = MailIntake {
+        inventory: &shop.inventory,
+    };
     outbox_intake::run(&intake, shop.inventory.outbox(), &shop.site.stop).await;
 }
 
-struct MailIntake<'a>(&'a dyn MailQueue);
+struct MailIntake<'a> {
+    inventory: &'a Inventory,
+}
 
 #[async_trait]
 impl Intake for MailIntake<'_> {
@@ -32,14 +38,52 @@ impl Intake for MailIntake<'_> {
     }
 
     async fn take_in(&self, batch: Batch<'_>) -> Result<bool, Refused> {
-        let mails = batch.rows.iter().filter_map(mail_of).collect();
-        self.0
+        let mut mails: Vec<NewMail> = batch.rows.iter().filter_map(mail_of).collect();
+        mails.extend(self.turns(&batch).await?);
+        self.inventory
+            .mails()
             .take_in(CONSUMER, batch.owner, batch.shard, batch.position, mails)
             .await
     }
 }
 
-/// Returns the mail that follows from an event, if one does.
+impl MailIntake<'_> {
+    /// Returns the mails to those admitted who left an address.
+    async fn turns(&self, batch: &Batch<'_>) -> Result<Vec<NewMail>, Refused> {
+        let turns = batch.rows.iter().filter_map(turn_of);
+        let turns: Vec<(InLine, NewMail)> = turns.collect();
+        if turns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places = turns.iter().map(|(place, _)| place.clone()).collect();
+        let known = self.inventory.line_mails().known(places).await?;
+        let wanted = turns.into_iter().filter(|(place, _)| known.contains(place));
+        Ok(wanted.map(|(_, mail)| mail).collect())
+    }
+}
+
+/// Returns the place and the mail that follow from an admission.
+fn turn_of(row: &OutboxRow) -> Option<(InLine, NewMail)> {
+    if row.event_type != EventType::AdmissionAdmitted.as_str() {
+        return None;
+    }
+    let admission: AdmissionPayload = serde_json::from_str(&row.payload).ok()?;
+    let place = InLine {
+        event: EventId::parse(&row.event).ok()?,
+        visitor: admission.visitor,
+    };
+    let mail = NewMail {
+        id: row.id.clone(),
+        event: row.event.clone(),
+        order: admission.visitor.to_string(),
+        kind: MailKind::Turn,
+        detail: serde_json::to_string(&admission.claim_by?).ok()?,
+        created_at: row.at,
+    };
+    Some((place, mail))
+}
+
+/// Returns the mail that follows from an event of an order, if one does.
 fn mail_of(row: &OutboxRow) -> Option<NewMail> {
     let mut id = row.id.clone();
     let is = |event_type: EventType| row.event_type == event_type.as_str();

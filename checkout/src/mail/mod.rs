@@ -1,4 +1,5 @@
-//! Mail to buyers: tickets of confirmed orders, refunds, cancellations, sent by SMTP from the outbox.
+//! Mail to buyers and to fans in line: tickets of confirmed orders, refunds, cancellations, turns, sent
+//! by SMTP from the outbox.
 //! The sale never waits for it.
 //!
 //! `intake` follows the outbox with a place of its own there, and adds a row for each mail in the
@@ -9,6 +10,7 @@ mod connection;
 mod instruments;
 mod intake;
 mod letter;
+mod line_letters;
 mod message;
 mod order_letters;
 mod order_lists;

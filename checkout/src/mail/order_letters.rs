@@ -59,14 +59,14 @@ impl About<'_> {
                 blocks.extend([LetterBlock::Text(self.say(text, &[])), self.facts()]);
                 (self.named("mail.cancelled"), blocks)
             }
-            MailKind::Orders => return None,
+            MailKind::Orders | MailKind::Turn => return None,
         };
         blocks.extend(self.link());
         blocks.push(LetterBlock::Small(self.footer()));
         let is_confirmed = mail.kind == MailKind::Confirmed;
         Some(Letter {
             to: (buyer.email.clone(), buyer.name.clone()),
-            reply_to: self.reply_to(),
+            reply_to: reply_to(self.event),
             subject: title.clone(),
             title,
             language: self.language,
@@ -187,13 +187,6 @@ impl About<'_> {
         footer
     }
 
-    /// Returns the address at which the organiser is to be reached, if it is one of mail.
-    fn reply_to(&self) -> Option<String> {
-        let contact = self.details()?.links.contact.as_deref()?;
-        let address = contact.strip_prefix("mailto:")?;
-        Some(address.split('?').next().unwrap_or(address).to_owned())
-    }
-
     fn calendar(&self) -> Option<String> {
         let details = self.details()?;
         let start = details.starts_at?;
@@ -231,7 +224,14 @@ impl About<'_> {
     }
 }
 
-/// Returns the address of an order's page in a language.
+/// Returns the address at which the organiser is to be reached, if it is one of mail.
+pub(super) fn reply_to(event: &EventFacts) -> Option<String> {
+    let contact = event.details.as_ref()?.links.contact.as_deref()?;
+    let address = contact.strip_prefix("mailto:")?;
+    Some(address.split('?').next().unwrap_or(address).to_owned())
+}
+
+/// Returns the address of a page of ours in a language.
 pub(super) fn link_in(site: &str, link: &str, language: Language) -> String {
     if language == Language::english() {
         return format!("{site}{link}");

@@ -54,7 +54,7 @@ pub(super) struct Sender {
 }
 
 /// Reason for which a letter was not written.
-enum Unwritten {
+pub(super) enum Unwritten {
     /// Something that it needs does not answer.
     NotNow(&'static str),
     /// There is nothing to say, or no one to say it to.
@@ -114,6 +114,7 @@ impl Sender {
         self.shop.mailing.spawn(async move {
             let _permit = permit;
             let outcome = sender.deliver(&mail).await;
+            let outcome = sender.end_turn(&mail, outcome).await;
             sender.settle(&mail, outcome).await;
         });
     }
@@ -181,6 +182,9 @@ impl Sender {
     /// Writes the letter of a mail, about its order as it is now.
     async fn letter(&self, mail: &QueuedMail) -> Result<Letter, Unwritten> {
         let mail = &mail.mail;
+        if mail.kind == MailKind::Turn {
+            return self.turn_letter(mail).await;
+        }
         let event = EventId::parse(&mail.event).map_err(|_| Unwritten::Needless)?;
         let details = self.shop.inventory.order_details(&event, &mail.order).await;
         let order = match details {

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 const LOOK_UPS_PER_HOUR: u32 = 20;
 /// Lists of orders that an address is sent in an hour.
 const LISTS_PER_HOUR: u32 = 3;
+/// Places for which an address is told of the turn, in an hour.
+const LINE_ADDRESSES_PER_HOUR: u32 = 5;
 /// Times that the confirmation of one order may be sent again in an hour.
 const RESENT_PER_HOUR: u32 = 3;
 
@@ -23,6 +25,8 @@ pub(crate) struct Mailer {
     pub(crate) look_ups: AddressLimiter,
     /// Requests for the list of one address.
     pub(crate) looked_up: KeyLimiter,
+    /// Places in line for which an address is named.
+    pub(crate) line_addresses: KeyLimiter,
     /// Confirmations that are sent again, of an order.
     pub(crate) resent: KeyLimiter,
 }
@@ -36,6 +40,10 @@ impl Mailer {
                 Limiter::per_hour(LOOK_UPS_PER_HOUR.saturating_mul(factor))
             }),
             looked_up: KeyLimiter::new(Limited::Lists, Limiter::per_hour(LISTS_PER_HOUR)),
+            line_addresses: KeyLimiter::new(
+                Limited::LineAddresses,
+                Limiter::per_hour(LINE_ADDRESSES_PER_HOUR),
+            ),
             resent: KeyLimiter::new(Limited::Resent, Limiter::per_hour(RESENT_PER_HOUR)),
         }
     }
@@ -44,6 +52,7 @@ impl Mailer {
     pub(crate) fn share_limits<S: SharedBuckets + 'static>(&self, store: &Arc<S>, secret: &Secret) {
         self.look_ups.share(store.clone(), secret.clone());
         self.looked_up.share(store.clone(), secret.clone());
+        self.line_addresses.share(store.clone(), secret.clone());
         self.resent.share(store.clone(), secret.clone());
     }
 
@@ -52,6 +61,7 @@ impl Mailer {
         tokio::join!(
             self.look_ups.report(stop),
             self.looked_up.report(stop),
+            self.line_addresses.report(stop),
             self.resent.report(stop)
         );
     }
@@ -60,7 +70,7 @@ impl Mailer {
 /// Settings of mail, as written by the operator.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct MailArgs {
-    /// Mail server that takes mail to buyers: smtp://user@host:587 (TLS by STARTTLS) or
+    /// Mail server that takes mail to buyers and fans: smtp://user@host:587 (TLS by STARTTLS) or
     /// smtps://user@host:465 [default: none, and no mail is sent]
     #[arg(long, env = "FAIRLINE_SMTP", hide_env_values = true, global = true)]
     pub smtp: Option<String>,

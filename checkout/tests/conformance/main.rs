@@ -18,6 +18,7 @@ mod hourly_sales;
 mod invoices;
 mod late;
 mod line_log;
+mod line_mails;
 mod mails;
 mod nodes;
 mod order_list;

@@ -245,6 +245,10 @@ impl Engine for Mortal {
     fn mails(&self) -> &dyn MailQueue {
         self.living.mails()
     }
+    fn line_mails(&self) -> &dyn LineMailStore {
+        self.living.line_mails()
+    }
+
     fn webhooks(&self) -> &dyn WebhookStore {
         self.living.webhooks()
     }

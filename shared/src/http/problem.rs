@@ -103,6 +103,11 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "no-such-event", "No such event")
     }
 
+    /// Creates the problem of a mail that is asked for where none is sent.
+    pub fn no_mail() -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "no-mail", "This site sends no mail")
+    }
+
     /// Creates the problem of a missing or invalid admission token.
     pub fn bad_admission() -> Problem {
         let title = "This is no valid admission to this event";

@@ -14,6 +14,7 @@ use crate::http::proxy_protocol::TrustedProxies;
 use crate::http::rate_limit::{AddressLimiter, Cap, KeyLimiter, Limited, Limiter, SharedLimits};
 use crate::http::tls::{CertificateFiles, Tls};
 use crate::keys::{NamedSecret, check_distinct, read_admin_key, read_more_keys, split};
+use crate::line_mail::LINE_MAILS_PER_HOUR;
 use crate::log::LogFormat;
 use crate::mistakes::Mistakes;
 use crate::organiser::{Key, KeySource, Organisers, Role};
@@ -419,6 +420,9 @@ impl Settings {
                     Limited::Visitors,
                     Limiter::per_second(rates.visitors, rates.visitors.saturating_mul(3)),
                 ),
+                line_mails: AddressLimiter::new(Limited::LineMails, |factor| {
+                    Limiter::per_hour(LINE_MAILS_PER_HOUR.saturating_mul(factor))
+                }),
                 organiser_keys: Failures::new("organiser key"),
                 service_key: Failures::new("service key"),
             },

@@ -274,13 +274,15 @@ fn texts_for_scripts_cannot_end_their_element() {
 }
 
 /// Kinds of refusals that no script shows to a fan.
-const SHOWN_TO_NO_FAN: [&str; 49] = [
+const SHOWN_TO_NO_FAN: [&str; 51] = [
     // The queue page and the pages without scripts have words of their own for them.
     "line-closed",
     "line-not-open",
     "no-draw",
     "no-mail",
     "no-pass",
+    "not-waiting",
+    "other-place",
     "too-many-places",
     // The checkout acts on them: it goes back to the line, or looks at the session.
     "admission-already-used",

@@ -32,3 +32,4 @@ mod site;
 mod survive;
 mod tls;
 mod traces;
+mod turn_mails;

@@ -48,5 +48,6 @@ mod signals;
 mod sockets;
 mod stage;
 mod ticket_types;
+mod turn_mails;
 mod undeclared;
 mod wire;

@@ -50,27 +50,41 @@ impl Stage {
             line: Some(url),
             ..secrets()
         };
-        Stage::build(change, &line).await
+        Stage::build(change, &line, &Default::default()).await
     }
 
     /// Opens a stage with secrets set, as in processes that share them.
     pub(crate) async fn with_secrets(change: impl FnOnce(&mut Common)) -> Stage {
-        Stage::build(change, &secrets()).await
+        Stage::build(change, &secrets(), &Default::default()).await
     }
 
     /// Opens a stage with changed settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Common)) -> Stage {
-        Stage::build(change, &Default::default()).await
+        Stage::build(change, &Default::default(), &Default::default()).await
     }
 
     /// Opens a stage with other settings of the line and the gate.
     pub(crate) async fn with_line(line: waiting_room::settings::LineArgs) -> Stage {
-        Stage::build(|_| {}, &line).await
+        Stage::build(|_| {}, &line, &Default::default()).await
+    }
+
+    /// Opens a stage that sends mail.
+    pub(crate) async fn mailing(server: &testkit::SmtpServer) -> Stage {
+        let seats = checkout::settings::SeatsArgs {
+            mail: checkout::mail::MailArgs {
+                smtp: Some(server.url(10)),
+                smtp_password: None,
+                mail_from: Some("Arena <tickets@arena.example>".to_owned()),
+            },
+            ..Default::default()
+        };
+        Stage::build(|_| {}, &Default::default(), &seats).await
     }
 
     async fn build(
         change: impl FnOnce(&mut Common),
         line: &waiting_room::settings::LineArgs,
+        seats: &checkout::settings::SeatsArgs,
     ) -> Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -98,8 +112,7 @@ impl Stage {
         assert_eq!(mistakes.0, Vec::<String>::new());
         let clock = Clock::manual(Time(1_800_000_000_000));
         let stop = CancellationToken::new();
-        let seats = Default::default();
-        let fairline = compose(&settings, line, &seats, clock.clone(), stop.clone())
+        let fairline = compose(&settings, line, seats, clock.clone(), stop.clone())
             .await
             .unwrap();
         let serving = tokio::spawn(serve(
@@ -272,6 +285,12 @@ impl Stage {
         let paths = files.map(|file| file.unwrap().path());
         let read = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
         paths.filter(|path| path.is_file()).map(read).collect()
+    }
+
+    /// Fetches a page as a browser without cookies.
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let answer = self.client.raw(Method::GET, path, &[], Vec::new()).await;
+        String::from_utf8(answer.unwrap().body().to_vec()).unwrap()
     }
 
     /// Sends a request with these headers; returns status and body.

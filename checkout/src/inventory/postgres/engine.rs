@@ -11,6 +11,7 @@ use crate::inventory::commands::Target;
 use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX, decide_with};
 use crate::inventory::hourly_sales::HourlySalesStore;
+use crate::inventory::line_mail::LineMailStore;
 use crate::inventory::mail::MailQueue;
 use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
@@ -394,6 +395,10 @@ impl Engine for Postgres {
     }
 
     fn mails(&self) -> &dyn MailQueue {
+        self
+    }
+
+    fn line_mails(&self) -> &dyn LineMailStore {
         self
     }
 

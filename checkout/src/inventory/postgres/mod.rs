@@ -18,6 +18,7 @@ mod event_handle;
 mod hourly_sales;
 mod invoices;
 mod line_log;
+mod line_mail;
 mod listener;
 mod lists;
 mod mail;

@@ -7,6 +7,7 @@ use crate::inventory::command::Command;
 use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX};
 use crate::inventory::hourly_sales::HourlySalesStore;
+use crate::inventory::line_mail::LineMailStore;
 use crate::inventory::mail::MailQueue;
 use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
@@ -288,6 +289,10 @@ impl Engine for Sqlite {
     }
 
     fn mails(&self) -> &dyn MailQueue {
+        self
+    }
+
+    fn line_mails(&self) -> &dyn LineMailStore {
         self
     }
 

@@ -226,6 +226,7 @@ impl Store {
             "answer",
             "seat",
             "sales_hour",
+            "line_mail",
             "event",
         ] {
             let delete = format!("delete from {table} where event = ?1");

@@ -40,6 +40,7 @@ impl Class {
             | "/door/worker.js"
             | "/api/v1/events/{event}/availability"
             | "/api/v1/events/{event}/cancellation"
+            | "/api/v1/events/{event}/line-mail/{visitor}"
             | "/api/v1/events/{event}/log" => Class::Organiser,
             "/api/v1/events/{event}/seating" if method == Method::DELETE => Class::Organiser,
             "/api/v1/events/{event}/admission"
@@ -68,8 +69,11 @@ impl Class {
             "/api/v1/events/{event}/sessions" if method == Method::POST => Class::Enter,
             "/api/v1/events/{event}/line"
             | "/api/v1/events/{event}/line/me"
+            | "/api/v1/events/{event}/line/me/mail"
             | "/api/v1/events/{event}/line/ws"
-            | "/e/{event}/join" => Class::Enter,
+            | "/e/{event}/join"
+            | "/e/{event}/mail"
+            | "/e/{event}/place" => Class::Enter,
             "/api/v1/events/{event}/sessions" => Class::Purchase,
             _ => Class::Browse,
         }

@@ -13,4 +13,8 @@ pub enum Limited {
     Lists = 8,
     /// Mails of an order that are sent again.
     Resent = 9,
+    /// Requests of an address for mails to fans in line.
+    LineMails = 10,
+    /// Mails to fans in line that a mail address may be told of.
+    LineAddresses = 13,
 }

@@ -1,0 +1,109 @@
+//! Mails to fans in line, by services of their own: the waiting room hands the address over, the checkout
+//! tells of the turn.
+
+use crate::site::{Site, word};
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use testkit::{Postgres, SmtpServer};
+
+const ME: &str = "/api/v1/events/night/line/me";
+const MAIL: &str = "/api/v1/events/night/line/me/mail";
+
+async fn leave_address(site: &Site, pass: &str, email: &str) -> (StatusCode, Value) {
+    let body = Some(json!({"email": email}));
+    let answer = site.client.call(Method::PUT, MAIL, pass, body).await;
+    let answer = answer.unwrap();
+    (answer.status, answer.body)
+}
+
+async fn pause(site: &Site, is_paused: bool) {
+    let body = Some(json!({"paused": is_paused}));
+    let patched = site.organise(Method::PATCH, "/events/night", body).await;
+    assert_eq!(patched.status, StatusCode::OK, "{}", patched.body);
+    let phase = if is_paused { "paused" } else { "open" };
+    let is_so = |event: &Value| event["phase"] == phase;
+    site.until("/api/v1/events/night", "", is_so).await;
+}
+
+/// Waits until the queue page offers a mail.
+async fn until_offered(site: &Site) {
+    let from = Instant::now();
+    loop {
+        let page = site.client.raw(Method::GET, "/e/night", &[], Vec::new());
+        let page = page.await.unwrap();
+        let text = String::from_utf8_lossy(page.body()).into_owned();
+        if text.contains("/e/night/mail\" >") {
+            return;
+        }
+        assert!(from.elapsed() < Duration::from_secs(60), "{text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn services_of_their_own_tell_a_fan_of_the_turn() {
+    let (server, smtp) = (Postgres::start(), SmtpServer::start().await);
+    let inventory = ("FAIRLINE_INVENTORY", server.url(&server.database()));
+    let mail = [
+        ("FAIRLINE_SMTP", smtp.url(10)),
+        (
+            "FAIRLINE_MAIL_FROM",
+            "Arena <tickets@arena.example>".to_owned(),
+        ),
+    ];
+    let shop = [&[inventory], &mail[..]].concat();
+    let site = Site::of(vec![Vec::new(); 2], vec![shop]).await;
+    site.event(
+        "night",
+        json!({"rate_per_minute": 60_000, "batch_seconds": 1}),
+    )
+    .await;
+    pause(&site, true).await;
+    let ada = word(&site.client.join("night").await.unwrap()["pass"]);
+    let ben = word(&site.client.join("night").await.unwrap()["pass"]);
+    until_offered(&site).await;
+    let refused = leave_address(&site, &ada, "ada@example.org\r\nBcc: eve@b.example").await;
+    assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.1);
+    for (pass, email) in [(&ada, "ada@example.org"), (&ben, "ben@example.org")] {
+        let left = leave_address(&site, pass, email).await;
+        assert_eq!(left.0, StatusCode::NO_CONTENT, "{}", left.1);
+    }
+    let withdrawn = site.client.delete(MAIL, &ben).await.unwrap();
+    assert_eq!(withdrawn.status, StatusCode::NO_CONTENT);
+    pause(&site, false).await;
+    let mails = smtp.until(1).await;
+    assert_eq!(mails[0].to, ["ada@example.org"]);
+    let admitted = |place: &Value| place["state"] == "admitted";
+    let place = site.until(ME, &ada, admitted).await;
+    site.until(ME, &ben, admitted).await;
+    let text = mails[0].content.replace("=\r\n", "");
+    let (_, proof) = text.split_once("/e/night/place#").unwrap();
+    let proof = proof.split_whitespace().next().unwrap();
+    let found = site.client.get(ME, proof).await.unwrap().ok().unwrap();
+    assert_eq!(found["token"], place["token"]);
+    // An order after them has its mail: none to Ben came before it.
+    let order = site.buy("night", &word(&place["token"])).await;
+    let mails = smtp.until(2).await;
+    assert!(mails[1].content.contains(&word(&order["id"])));
+    assert_eq!(mails[1].to, ["ada@example.org"]);
+    assert_eq!(site.client.get(ME, proof).await.unwrap().status, 401);
+}
+
+#[tokio::test]
+async fn a_checkout_that_sends_no_mail_or_is_away_takes_no_address() {
+    let mut site = Site::open(1).await;
+    site.event(
+        "night",
+        json!({"rate_per_minute": 60_000, "batch_seconds": 1}),
+    )
+    .await;
+    pause(&site, true).await;
+    let ada = word(&site.client.join("night").await.unwrap()["pass"]);
+    let refused = leave_address(&site, &ada, "ada@example.org").await;
+    assert_eq!(refused.0, StatusCode::NOT_FOUND, "{}", refused.1);
+    assert_eq!(refused.1["type"], "/problems/no-mail");
+    site.checkout.kill();
+    let away = leave_address(&site, &ada, "ada@example.org").await;
+    assert_eq!(away.0, StatusCode::SERVICE_UNAVAILABLE, "{}", away.1);
+}
