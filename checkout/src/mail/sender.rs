@@ -193,7 +193,7 @@ impl Sender {
         let about = About {
             order: &order,
             event: &facts,
-            language: facts.language(),
+            language: facts.language_of(&order),
             site: &self.shop.site.public_url,
             sender: &self.mailer.sender,
         };

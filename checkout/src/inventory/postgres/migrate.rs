@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 26] = [
+const MIGRATIONS: [(&str, &str); 27] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -112,6 +112,10 @@ const MIGRATIONS: [(&str, &str); 26] = [
     (
         "charged back",
         include_str!("../../../migrations/postgres/26_charged_back.sql"),
+    ),
+    (
+        "order language",
+        include_str!("../../../migrations/postgres/28_order_language.sql"),
     ),
 ];
 
