@@ -5,6 +5,8 @@
 //! transaction that moves it. `sender` takes the rows that are due, which any number of nodes share.
 
 mod address;
+mod change_letter;
+mod changes;
 mod connection;
 mod instruments;
 mod intake;

@@ -125,6 +125,9 @@ impl Sender {
     }
 
     async fn deliver(&self, mail: &QueuedMail) -> MailOutcome {
+        if mail.mail.kind == MailKind::Changed && mail.mail.order.is_empty() {
+            return self.tell_buyers(mail).await;
+        }
         match self.letter(mail).await {
             Ok(letter) => self.post(mail, &letter).await,
             Err(Unwritten::NotNow(why)) => self.later(mail, mail.unanswered, why.to_owned()),
@@ -188,7 +191,7 @@ impl Sender {
             Err(Refused::NoSuchOrder | Refused::NoSuchEvent) => return Err(Unwritten::Needless),
             Err(_) => return Err(Unwritten::NotNow("the store does not answer")),
         };
-        let facts = self.shop.event_facts(&event).await;
+        let facts = self.facts_for(mail, &event).await;
         let facts = facts.ok_or(Unwritten::NotNow("the waiting room does not answer"))?;
         let about = About {
             order: &order,

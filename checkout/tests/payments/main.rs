@@ -9,6 +9,7 @@ mod at_provider;
 mod blocks;
 mod books;
 mod cancellations;
+mod changes;
 mod charge_backs;
 mod charges;
 mod crashes;
