@@ -1,7 +1,7 @@
 // @ts-check
 // The part of the console that tells buyers by mail of a changed date or place, once an organiser asks for it.
 import { call, locale } from "./api.js";
-import { api, atEnd, button, may } from "./console.js";
+import { api, button, may } from "./console.js";
 import { make } from "./make.js";
 
 const AGAIN_MS = 2000;
@@ -28,11 +28,10 @@ export function changeOffer(event, details) {
   const url = `${api}/events/${event}/mails/changes`;
   const place = make("div", { className: "stack", role: "status" });
   const was = dateAndPlace(details);
-  let isShown = true;
-  atEnd(() => (isShown = false));
   const follow = async () => {
     const { latest } = await call("GET", url);
-    if (!isShown || !latest) return;
+    // Another page may be shown by now.
+    if (!place.isConnected || !latest) return;
     const begun = new Date(latest.told_at).toLocaleString(locale);
     const failed = latest.failed ? `, ${latest.failed} could not be sent` : "";
     const words = latest.done ? "All buyers were told." : "The mails go on when you leave this page.";
