@@ -8,6 +8,7 @@ mod address;
 mod change_letter;
 mod changes;
 mod connection;
+mod dkim;
 mod instruments;
 mod intake;
 mod letter;

@@ -137,7 +137,9 @@ impl Sender {
 
     /// Seals a letter and hands it over.
     pub(super) async fn post(&self, mail: &QueuedMail, letter: &Letter) -> MailOutcome {
-        let sealed = match seal(&self.mailer.sender, letter, &mail.mail, self.now()) {
+        let now = self.now();
+        let sealed = seal(&self.mailer.sender, letter, &mail.mail, now);
+        let sealed = match sealed.and_then(|sealed| self.mailer.signed(sealed, now)) {
             Ok(sealed) => sealed,
             Err(why) => return failed(mail, why),
         };

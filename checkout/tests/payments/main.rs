@@ -15,6 +15,7 @@ mod charges;
 mod crashes;
 mod desk;
 mod disputes;
+mod dkim;
 mod faults;
 mod housekeeping;
 mod invoices;
