@@ -49,6 +49,15 @@ fn calendar_line(mail: &ReceivedMail, name: &str) -> Option<String> {
     lines.find_map(|line| Some(line.strip_prefix(name)?.to_owned()))
 }
 
+/// Checks that calendars keep the file of a change in place of the first one.
+fn check_calendars(first: &ReceivedMail, changed: &ReceivedMail) {
+    let uid = calendar_line(changed, "UID:").unwrap();
+    assert_eq!(calendar_line(first, "UID:"), Some(uid));
+    let sequence = calendar_line(changed, "SEQUENCE:").unwrap();
+    assert!(sequence.parse::<u64>().unwrap() > 0);
+    assert_eq!(calendar_line(first, "SEQUENCE:"), None);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn confirmed_orders_are_told_once_of_a_change_in_their_language() {
     for (stage, server) in stages().await {
@@ -105,11 +114,7 @@ async fn confirmed_orders_are_told_once_of_a_change_in_their_language() {
             .iter()
             .find(|mail| text(mail).contains(&english))
             .unwrap();
-        let uid = calendar_line(changed, "UID:").unwrap();
-        assert_eq!(calendar_line(&confirmation, "UID:"), Some(uid));
-        let sequence = calendar_line(changed, "SEQUENCE:").unwrap();
-        assert!(sequence.parse::<u64>().unwrap() > 0);
-        assert_eq!(calendar_line(&confirmation, "SEQUENCE:"), None);
+        check_calendars(&confirmation, changed);
         // Another change is another one.
         let (_, next) = tell(&stage, &json!({})).await;
         assert!(
