@@ -77,6 +77,8 @@ test("a fan of a German event buys in German on a small phone, from the line to 
   await pay.click();
   await fan.getByText("Bestätigt: 195,00 € bezahlt. Zeigen Sie die Codes am Einlass vor.").waitFor();
   await fan.locator(".ticket").nth(2).waitFor();
+  const { orders } = await server.call("GET", "/api/v1/organiser/events/abend/orders");
+  assert.equal(orders[0].language, "de");
   await fits(fan, "order");
   await fan.getByRole("link", { name: "Ihre Tickets" }).click();
   await fan.getByText("3 Tickets · 195,00 € · bestätigt").waitFor();

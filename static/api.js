@@ -23,6 +23,7 @@ export class Problem extends Error {
  * @property {string | null} [bearer]
  * @property {string} [key] the idempotency key
  * @property {string} [prefer] how the answer should come, as in RFC 7240
+ * @property {string} [language] the page's
  * @property {RequestCache} [cache]
  */
 
@@ -37,6 +38,7 @@ export async function call(method, path, options = {}) {
   if (options.body !== undefined || options.raw) headers["Content-Type"] = "application/json";
   if (options.key) headers["Idempotency-Key"] = options.key;
   if (options.prefer) headers.Prefer = options.prefer;
+  if (options.language) headers["Content-Language"] = options.language;
   for (let tries = 0, refusals = 0; ; tries++) {
     // A connection that died in silence never answers; another try takes another one.
     const stop = new AbortController(),

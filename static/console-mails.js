@@ -5,7 +5,7 @@ import { api, button, may, table } from "./console.js";
 import { make } from "./make.js";
 
 /** @type {Record<string, string>} */
-const kinds = { confirmed: "Tickets", refunded: "Refund", cancelled: "Cancellation" };
+const kinds = { confirmed: "Tickets", refunded: "Refund", cancelled: "Cancellation", changed: "Change of the event" };
 
 /** What became of a mail, in words. @param {any} mail */
 function fate(mail) {

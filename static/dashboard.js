@@ -2,6 +2,7 @@
 // The console's page of one sale: live figures and plots, steering, its newest orders.
 import { call, locale, root } from "./api.js";
 import { api, atEnd, button, field, form, may, page, phases, say, table } from "./console.js";
+import { changeOffer } from "./console-changes.js";
 import { orderTable } from "./console-orders.js";
 import { detailFields, inWords, readDetails, zoneField } from "./event-form.js";
 import { funnel } from "./funnel.js";
@@ -200,6 +201,7 @@ function admissionForm(url, admission) {
 
 /** @param {string} url @param {any} settings */
 function eventForm(url, settings) {
+  const [place, offer] = changeOffer(settings.id, settings.details);
   return form(
     { className: "card wide" },
     async (f) => {
@@ -207,6 +209,8 @@ function eventForm(url, settings) {
       await call("PATCH", url, { body }).catch((problem) => {
         throw inWords(problem);
       });
+      // Nothing was ever sold of an event that the checkout does not know.
+      await offer(body.details).catch(() => {});
       return "Saved. Fans read it from now on.";
     },
     make("h2", {}, "Event details"),
@@ -218,6 +222,7 @@ function eventForm(url, settings) {
       ...detailFields(settings.details),
     ),
     make("button", { className: "primary" }, "Save"),
+    place,
   );
 }
 

@@ -79,6 +79,11 @@ impl Shop {
     pub(crate) async fn event_facts(&self, event: &EventId) -> Option<Arc<EventFacts>> {
         self.known_events.get(&*self.waiting_room, event).await
     }
+
+    /// Returns an event as it is at this moment; none if the waiting room does not answer.
+    pub(crate) async fn event_facts_now(&self, event: &EventId) -> Option<Arc<EventFacts>> {
+        self.known_events.ask(&*self.waiting_room, event).await
+    }
 }
 
 /// Router state that holds the shop.

@@ -2,7 +2,7 @@
 
 use crate::app::{App, Shop};
 use crate::inventory::{Best, Buyer, ChosenTypes, DeskSale, Money, ProviderId, Refused, Wish};
-use crate::orders::check_buyer;
+use crate::orders::{check_buyer, chosen_language};
 use crate::organiser::{Change, known, record};
 use crate::organiser_orders::OrganiserOrder;
 use axum::Json;
@@ -92,6 +92,10 @@ struct DeskSaleInput {
     /// Total that was asked for: 409 `price-changed` with the `total` of now if it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     total: Option<Money>,
+    /// Language of the order's mails, tickets and invoices: `en` or `de`; that of the event if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 2, max_length = 8)]
+    language: Option<String>,
 }
 
 impl DeskSaleInput {
@@ -129,6 +133,7 @@ impl DeskSaleInput {
             },
             method: self.method.provider(),
             total: self.total,
+            language: chosen_language(self.language.as_deref())?,
         })
     }
 }

@@ -5,7 +5,9 @@ use crate::pdf::{Fonts, Style, Weight, draw_line, page_of};
 use krilla::Document;
 use krilla::color::rgb;
 use krilla::metadata::Metadata;
+use shared::event_details::day_and_time;
 use shared::ids::EventId;
+use shared::texts::Language;
 
 /// Margins of a page, in points.
 const LEFT: f32 = 56.0;
@@ -28,6 +30,7 @@ pub(crate) struct PrintedInvoice {
     pub(crate) order: String,
     /// `None` once erased.
     pub(crate) buyer: Option<Buyer>,
+    pub(crate) language: Language,
 }
 
 /// A piece of text at a place on its line.
@@ -40,11 +43,17 @@ struct PlacedText {
 /// Lines of a document, from top to bottom; an empty one leaves room.
 struct TextLines<'a> {
     fonts: &'a Fonts,
+    language: Language,
     lines: Vec<Vec<PlacedText>>,
     has_all: bool,
 }
 
 impl TextLines<'_> {
+    /// Adds a text of the catalogue.
+    fn say(&mut self, key: &str, values: &[(&str, &str)]) {
+        self.text(&self.language.phrase(key, values));
+    }
+
     fn text(&mut self, text: &str) {
         for part in self.wrapped(text, WIDTH) {
             self.lines.push(vec![plain(LEFT, part)]);
@@ -71,8 +80,8 @@ impl TextLines<'_> {
         self.lines.push(vec![
             plain(LEFT, names.next().unwrap_or_default()),
             plain(COUNT, line.quantity.to_string()),
-            plain(UNIT, line.unit.for_people()),
-            plain(AMOUNT, line.amount.for_people()),
+            plain(UNIT, line.unit.in_language(self.language)),
+            plain(AMOUNT, line.amount.in_language(self.language)),
         ]);
         self.lines.extend(names.map(|name| vec![plain(LEFT, name)]));
     }
@@ -93,7 +102,7 @@ pub(crate) fn draw(paper: &PrintedInvoice, fonts: &Fonts) -> Result<Vec<u8>, Str
     document.set_metadata(
         Metadata::new()
             .title(paper.invoice.number.clone())
-            .language("en".to_owned()),
+            .language(paper.language.code().to_owned()),
     );
     let per_page = ((BOTTOM - TOP) / LINE) as usize;
     for on_page in lines.chunks(per_page) {
@@ -117,55 +126,55 @@ pub(crate) fn draw(paper: &PrintedInvoice, fonts: &Fonts) -> Result<Vec<u8>, Str
 }
 
 fn content<'a>(paper: &PrintedInvoice, fonts: &'a Fonts) -> TextLines<'a> {
-    let invoice = &paper.invoice;
+    let (invoice, language) = (&paper.invoice, paper.language);
     let mut lines = TextLines {
         fonts,
+        language,
         lines: Vec::new(),
         has_all: true,
     };
-    let title = match invoice.kind {
-        InvoiceKind::Invoice => "Invoice",
-        InvoiceKind::CreditNote => "Credit note",
+    let (title, total) = match invoice.kind {
+        InvoiceKind::Invoice => ("invoice.invoice", "invoice.paid"),
+        InvoiceKind::CreditNote => ("invoice.credit_note", "invoice.refunded"),
     };
-    lines.bold(&format!("{title} {}", invoice.number));
-    lines.text(&format!("Issued on {}", invoice.issued_at.for_people()));
+    lines.bold(&language.phrase(title, &[("number", &invoice.number)]));
+    let time = day_and_time(invoice.issued_at, None, language);
+    lines.say("invoice.issued", &[("time", &time)]);
     if let Some(cancelled) = &invoice.cancels {
-        lines.text(&format!("Refund of invoice {cancelled}"));
+        lines.say("invoice.cancels", &[("number", cancelled)]);
     }
     lines.space();
     for line in invoice.seller.lines() {
         lines.text(line);
     }
     if let Some(id) = &invoice.tax_id {
-        lines.text(&format!("Tax number {id}"));
+        lines.say("invoice.tax_number", &[("number", id)]);
     }
     lines.space();
     if let Some(buyer) = &paper.buyer {
-        lines.text(&format!("To {}", buyer.name));
+        lines.say("invoice.to", &[("name", &buyer.name)]);
         lines.text(&buyer.email);
     }
-    lines.text(&format!("Order {} for {}", paper.order, paper.event));
+    let order = [("order", &*paper.order), ("event", paper.event.as_str())];
+    lines.say("invoice.order", &order);
     lines.space();
     let (included, added): (Vec<_>, Vec<_>) = invoice.lines.iter().partition(|line| line.included);
     for line in added {
         lines.row(line);
     }
     lines.space();
-    let total = match invoice.kind {
-        InvoiceKind::Invoice => "Total paid",
-        InvoiceKind::CreditNote => "Total refunded",
-    };
-    lines.bold(&format!("{total}: {}", invoice.total.for_people()));
+    let amount = invoice.total.in_language(language);
+    lines.bold(&language.phrase(total, &[("amount", &amount)]));
     for line in included {
-        lines.text(&format!(
-            "of which {}: {}",
-            line.name,
-            line.amount.for_people()
-        ));
+        let amount = line.amount.in_language(language);
+        lines.say(
+            "invoice.of_which",
+            &[("name", &line.name), ("amount", &amount)],
+        );
     }
     if !lines.has_all {
         lines.space();
-        lines.text("Some letters could not be printed here.");
+        lines.say("invoice.letters", &[]);
     }
     lines
 }

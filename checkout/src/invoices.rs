@@ -100,11 +100,15 @@ async fn pdf(
         let title = "There is no such invoice of this order";
         Problem::new(StatusCode::NOT_FOUND, "no-such-invoice", title)
     };
+    let invoice = found.ok_or_else(missing)?;
+    let facts = shop.event_facts(&order.event).await;
+    let facts = facts.ok_or_else(Problem::unavailable)?;
     let paper = PrintedInvoice {
-        invoice: found.ok_or_else(missing)?,
+        invoice,
         event: order.event.clone(),
         order: order.id.clone(),
         buyer,
+        language: facts.language_of(order),
     };
     let (name, fonts) = (format!("{}.pdf", paper.invoice.number), shop.fonts.clone());
     answer(draw_aside(move || draw(&paper, &fonts)).await, &name)

@@ -28,6 +28,15 @@ impl KnownEvents {
         if let Some((_, facts)) = known.filter(|(at, _)| at.elapsed() < KEPT) {
             return Some(facts);
         }
+        self.ask(room, event).await
+    }
+
+    /// As `get`, without those that are kept.
+    pub(crate) async fn ask(
+        &self,
+        room: &dyn WaitingRoom,
+        event: &EventId,
+    ) -> Option<Arc<EventFacts>> {
         let facts = Arc::new(match room.describe(event).await {
             EventAnswer::Event(facts) => *facts,
             EventAnswer::Unknown => EventFacts {

@@ -9,6 +9,7 @@ mod cancellation;
 mod csv_table;
 mod desk;
 pub mod error;
+mod event_change;
 mod event_words;
 mod export_file;
 mod exports;
@@ -30,6 +31,7 @@ mod order_tickets;
 mod orders;
 mod organiser;
 mod organiser_blocks;
+mod organiser_changes;
 mod organiser_funnel;
 mod organiser_mails;
 mod organiser_orders;
@@ -110,6 +112,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(order_look_up::routes())
         .merge(line_mail::routes())
         .merge(organiser_mails::routes())
+        .merge(organiser_changes::routes())
         .merge(organiser_webhooks::routes())
         .merge(payment::webhook::routes())
         .merge(payment::razorpay_return::routes())

@@ -12,6 +12,7 @@ use crate::sessions::Sessions;
 use axum::Json;
 use axum::extract::{Extension, FromRef, FromRequestParts, Path, State};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shared::context::{AppContext, check};
@@ -19,8 +20,10 @@ use shared::http::client_address::ClientAddress;
 use shared::http::credentials::bearer;
 use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
+use shared::http::page_request::PageRequest;
 use shared::http::problem::{Input, Parameters, Problem};
 use shared::plain_text::{check_line, is_visible};
+use shared::texts::Language;
 use shared::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,6 +57,11 @@ struct OrderInput {
     /// Total that the fan was shown: 409 `price-changed` with the `total` of now if it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     total: Option<Money>,
+    /// Language of the order's mails, tickets and invoices: `en` or `de`. Without one, that of
+    /// `Content-Language`, else of the cookie `fairline_lang`, else of the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 2, max_length = 8)]
+    language: Option<String>,
 }
 
 /// Checks what is given of a buyer. `at` comes before the names of the fields.
@@ -78,6 +86,18 @@ pub(crate) fn check_buyer(
     } else {
         Err(Problem::invalid_all(wrong))
     }
+}
+
+/// Returns the language with a code that was given.
+///
+/// # Errors
+/// 422 if there is none.
+pub(crate) fn chosen_language(code: Option<&str>) -> Result<Option<Language>, Problem> {
+    let known = |code| {
+        let language = Language::parse(code);
+        language.ok_or_else(|| Problem::invalid("language", Language::choice()))
+    };
+    code.map(known).transpose()
 }
 
 /// Returns whether a mail can be sent to an address as it stands: a name of words joined by dots,
@@ -105,7 +125,9 @@ fn is_email(text: &str) -> bool {
 /// Makes an order of a hold; its seats are frozen for the payment. One that costs nothing is
 /// confirmed at once. With `Prefer: respond-async` and an `Idempotency-Key`, the order may be made
 /// after the answer, when the store is slow: it is found at `Location` then.
-#[utoipa::path(post, path = "/api/v1/orders", tag = "checkout", params(IdempotencyKey, Preference),
+#[utoipa::path(post, path = "/api/v1/orders", tag = "checkout",
+    params(IdempotencyKey, Preference,
+        ("Content-Language" = Option<String>, Header, description = "Language of the page, if the body names none", example = "de")),
     request_body = OrderInput, security(("session" = [])),
     responses((status = 201, description = "The order, to be paid", body = Order),
         (status = 202, description = "Accepted; not made yet", body = AcceptedOrder), Refusals))]
@@ -114,10 +136,15 @@ async fn create_order(
     Sessions(keys): Sessions,
     key: IdempotencyKey,
     preference: Preference,
+    page: PageRequest,
+    headers: HeaderMap,
     Input(input, body): Input<OrderInput>,
 ) -> Result<Response, Problem> {
     let buyer = &input.buyer;
     check_buyer("buyer.", Some(&buyer.name), Some(&buyer.email))?;
+    let language = chosen_language(input.language.as_deref())?;
+    let of_page = headers.get(header::CONTENT_LANGUAGE);
+    let of_page = of_page.and_then(|code| Language::parse(code.to_str().ok()?));
     let request = OrderRequest {
         keys,
         purchase: Purchase {
@@ -125,6 +152,7 @@ async fn create_order(
             buyer: input.buyer,
             ticket_types: input.ticket_types,
             total: input.total,
+            language: language.or(of_page).or(page.chosen()),
         },
         key,
         body: body.to_vec(),

@@ -108,6 +108,9 @@ pub(crate) struct OrganiserOrder {
     total: Money,
     /// Null for viewers, and once erased.
     buyer: Option<Buyer>,
+    /// As in `Order`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
     payment: OrganiserPayment,
     decline_reason: Option<String>,
     /// Sum of what was refunded, if something was.
@@ -140,6 +143,7 @@ impl OrganiserOrder {
             lines: order.lines,
             total: order.total,
             buyer: order.buyer.filter(|_| sees_buyers),
+            language: order.language,
             payment: OrganiserPayment {
                 provider: order.payment.provider,
                 id: order.payment.id,

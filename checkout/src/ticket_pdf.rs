@@ -91,7 +91,7 @@ pub(crate) async fn tickets_pdf(
 ) -> Result<Vec<u8>, String> {
     let fonts = fonts.clone();
     let printed = PrintedTickets {
-        language: event.language(),
+        language: event.language_of(&order),
         order,
         event,
     };

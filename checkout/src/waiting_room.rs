@@ -1,5 +1,6 @@
 //! Reports to the waiting room. The checkout goes on selling when it does not answer.
 
+use crate::inventory::Order;
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode, header};
 use serde::Deserialize;
@@ -41,10 +42,11 @@ pub struct EventFacts {
 }
 
 impl EventFacts {
-    /// Returns the language of its mails and tickets.
-    pub fn language(&self) -> Language {
-        let own = self.details.as_ref().and_then(EventDetails::language);
-        own.unwrap_or_default()
+    /// Returns the language of an order's mails, tickets and invoices: its own, else the event's.
+    pub(crate) fn language_of(&self, order: &Order) -> Language {
+        let own = order.language.as_deref().and_then(Language::parse);
+        let event = || self.details.as_ref().and_then(EventDetails::language);
+        own.or_else(event).unwrap_or_default()
     }
 }
 

@@ -4,12 +4,13 @@
 const PREFIX: &str = "FAIRLINE_";
 /// Settings of the programs, without the prefix: one environment may serve all of them. A test
 /// compares them with the programs.
-pub const PLAIN: [&str; 42] = [
+pub const PLAIN: [&str; 43] = [
     "ALLOWED_ORIGINS",
     "CONNECTIONS",
     "CONNECTIONS_PER_ADDRESS",
     "DATA",
     "DELAY_MS",
+    "DKIM_SELECTOR",
     "EVENTS_RETENTION_HOURS",
     "GATE_CLIENTS",
     "GATE_UNKNOWN_EVENT",
@@ -49,9 +50,10 @@ pub const PLAIN: [&str; 42] = [
     "WEBHOOK_NETWORKS",
 ];
 /// Settings that are secret, and may stand in files: `…_FILE`.
-pub const SECRET: [&str; 26] = [
+pub const SECRET: [&str; 27] = [
     "CHECKOUT",
     "CHECKOUT_KEY",
+    "DKIM_KEY",
     "EVENTS",
     "INVENTORY",
     "LINE",

@@ -9,6 +9,7 @@ use super::service::Inventory;
 use shared::crypto::{hex, random_id, sha256};
 use shared::http::idempotency::Attempt;
 use shared::ids::{EventId, VisitorId};
+use shared::texts::Language;
 use std::collections::BTreeMap;
 
 /// Time for which the visit of a sale lasts at most, in seconds.
@@ -29,6 +30,8 @@ pub struct DeskSale {
     pub method: ProviderId,
     /// Total that was asked for; a sale of another one is refused.
     pub total: Option<Money>,
+    /// Language for the buyer; that of the event if none was given.
+    pub language: Option<Language>,
 }
 
 impl Inventory {
@@ -60,6 +63,7 @@ impl Inventory {
                 buyer: sale.buyer.clone(),
                 ticket_types: types_of(&hold, sale)?,
                 total: sale.total,
+                language: sale.language,
             };
             let ordered = inventory.order_as(&id, keys.clone(), &purchase, step("order"));
             ordered.await

@@ -160,6 +160,7 @@ impl EventState {
             lines: self.lines(&row.lines, &row.seats, row.total.currency),
             total: row.total,
             buyer: row.buyer.clone(),
+            language: row.language.clone(),
             payment: payment.view(),
             decline_reason: row.decline.clone(),
             created_at: row.created_at,

@@ -28,16 +28,20 @@ pub enum MailKind {
     Orders,
     /// It is the turn of a fan in line who left an address.
     Turn,
+    /// The date or the place of the event has changed. A row without an order is a step, which adds the
+    /// mails of some orders.
+    Changed,
 }
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [MailKind; 5] = [
+    pub const ALL: [MailKind; 6] = [
         MailKind::Confirmed,
         MailKind::Refunded,
         MailKind::Cancelled,
         MailKind::Orders,
         MailKind::Turn,
+        MailKind::Changed,
     ];
 
     /// Returns its name, as it is stored.
@@ -48,6 +52,7 @@ impl MailKind {
             MailKind::Cancelled => "cancelled",
             MailKind::Orders => "orders",
             MailKind::Turn => "turn",
+            MailKind::Changed => "changed",
         }
     }
 
@@ -64,12 +69,13 @@ pub struct NewMail {
     pub id: String,
     /// The event; empty for a list of orders.
     pub event: String,
-    /// The order; the visitor for a turn; empty for a list of orders.
+    /// The order; the visitor for a turn; empty for a list of orders, and for a step of telling all
+    /// buyers.
     pub order: String,
     /// Its reason.
     pub kind: MailKind,
     /// `refunded`: what was given back, as JSON. `orders`: the address. `turn`: until when the
-    /// fan may come, as JSON.
+    /// fan may come, as JSON. `changed`: what was, as JSON.
     pub detail: String,
     /// When its reason arose.
     pub created_at: Time,
@@ -157,7 +163,7 @@ pub struct MailRecord {
     pub id: String,
     /// The order.
     pub order: String,
-    /// `confirmed`, `refunded` or `cancelled`.
+    /// `confirmed`, `refunded`, `cancelled` or `changed`.
     #[schema(value_type = String)]
     pub kind: MailKind,
     /// `waiting`, `sent` or `failed`.
@@ -173,6 +179,40 @@ pub struct MailRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
+
+/// Progress of the mails about a change of an event's date or place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ChangeMails {
+    /// `mail_change_…`
+    pub id: String,
+    /// When the buyers began to be told.
+    pub told_at: Time,
+    /// Whether all of them were looked for, and no mail waits.
+    pub done: bool,
+    /// Number of mails that wait to be sent, of the orders that were looked at so far.
+    pub waiting: u64,
+    /// Number of mails that the mail server has.
+    pub sent: u64,
+    /// Number of mails that cannot be sent.
+    pub failed: u64,
+}
+
+impl ChangeMails {
+    /// Returns the id of the change with this number of its event and this hash.
+    pub(crate) fn id_of(number: u64, hash: &str) -> String {
+        format!("{CHANGE}{number}-{hash}")
+    }
+
+    /// Returns the number among the changes of its event.
+    pub(crate) fn number(&self) -> u64 {
+        let rest = self.id.strip_prefix(CHANGE);
+        let number = rest.and_then(|rest| rest.split_once('-')?.0.parse().ok());
+        number.unwrap_or_default()
+    }
+}
+
+/// Beginning of the ids of changes.
+const CHANGE: &str = "mail_change_";
 
 /// How far the mails are behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -203,6 +243,12 @@ pub trait MailQueue: Send + Sync {
 
     /// Adds a mail that follows from no event of the outbox.
     async fn add(&self, mail: NewMail) -> Result<(), Refused>;
+
+    /// Adds mails to the database of one that was taken. A mail whose id is there already is left out.
+    async fn add_beside(&self, taken: &QueuedMail, mails: Vec<NewMail>) -> Result<(), Refused>;
+
+    /// Returns the progress of the latest change of an event's date or place.
+    async fn latest_change(&self, event: &str) -> Result<Option<ChangeMails>, Refused>;
 
     /// Takes mails that are due, the most overdue first, at most `limit`: lists of orders, or all
     /// others. Those of one order are taken one after the other, in the order in which they were

@@ -4,6 +4,7 @@
 mod best_available;
 mod block_note;
 mod blocked_seats;
+mod buyer;
 mod cancelling;
 mod charges;
 mod command;

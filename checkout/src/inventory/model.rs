@@ -1,5 +1,6 @@
 //! Domain types of the checkout: sessions, holds, orders, payments, tickets and refusals.
 
+pub use super::buyer::Buyer;
 pub use super::dispute::{DisputeDetails, DisputeReport, DisputeState, HeardDispute};
 pub use super::layout::Place;
 pub use super::money::{Currency, Money};
@@ -191,25 +192,6 @@ fn event<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<EventId, D
     EventId::deserialize(deserializer)
 }
 
-/// Contact details of the buyer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Buyer {
-    /// Name, 1 to 200 characters.
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]*\
-            [^\\x00-\\x1f\\x7f-\\x9f\\s\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\
-            \\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb]\
-            [^\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]*$"
-    )]
-    pub name: String,
-    /// E-mail address; empty if the organiser's desk was given none.
-    #[schema(format = Email, max_length = 254)]
-    pub email: String,
-}
-
 /// Payment details needed by the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PaymentView {
@@ -281,6 +263,9 @@ pub struct Order {
     pub total: Money,
     /// The buyer; null once erased.
     pub buyer: Option<Buyer>,
+    /// Language of its mails, tickets and invoices, such as `de`; absent if it is that of the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// The open payment, or the latest one.
     pub payment: PaymentView,
     /// Reason why the latest card was declined.

@@ -3,6 +3,7 @@
 use super::model::Buyer;
 use super::money::Money;
 use super::seat_price::ChosenTypes;
+use shared::texts::Language;
 
 /// Request for an order: a hold with its buyer, and what the fan chose and was shown.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Purchase {
     pub ticket_types: ChosenTypes,
     /// Total that the fan was shown; an order of another one is refused.
     pub total: Option<Money>,
+    /// Language of the page; none if it is not known.
+    pub language: Option<Language>,
 }
 
 impl Purchase {
@@ -25,6 +28,7 @@ impl Purchase {
             buyer,
             ticket_types: ChosenTypes::new(),
             total: None,
+            language: None,
         }
     }
 }

@@ -129,6 +129,8 @@ pub(super) struct OrderRow {
     pub(super) total: Money,
     /// `None` once erased.
     pub(super) buyer: Option<Buyer>,
+    /// Code of the language of the buyer's page, if it is known.
+    pub(super) language: Option<String>,
     pub(super) decline: Option<String>,
     pub(super) created_at: Time,
     pub(super) pay_by: Time,

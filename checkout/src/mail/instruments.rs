@@ -75,8 +75,8 @@ pub(super) async fn measure(shop: &Arc<Shop>) {
 pub(crate) fn register(registry: &mut Registry) {
     registry.add(
         "fairline_mails_sent_total",
-        "Mails to buyers that the mail server has taken from this node, by kind: confirmed, refunded, cancelled, orders (a \
-         list of orders that was asked for), turn (told to a fan in line)",
+        "Mails to buyers that the mail server has taken from this node, by kind: confirmed, refunded, cancelled, changed, orders \
+         (a list of orders that was asked for), turn (told to a fan in line)",
         SENT.clone(),
     );
     registry.add(

@@ -24,7 +24,7 @@ impl Sender {
         let told = row.ok_or(Unwritten::Needless)?.mail;
         let facts = self.shop.event_facts(&place.event).await;
         let facts = facts.ok_or(Unwritten::NotNow("the waiting room does not answer"))?;
-        let language = Language::parse(&told.language).unwrap_or_else(|| facts.language());
+        let language = Language::parse(&told.language).unwrap_or_default();
         let say = |key: &str, values: &[(&str, &str)]| language.phrase(key, values);
         let details = facts.details.as_ref();
         let zone = details.and_then(|details| details.time_zone.as_deref());

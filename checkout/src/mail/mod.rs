@@ -6,7 +6,10 @@
 //! transaction that moves it. `sender` takes the rows that are due, which any number of nodes share.
 
 mod address;
+mod change_letter;
+mod changes;
 mod connection;
+mod dkim;
 mod instruments;
 mod intake;
 mod letter;

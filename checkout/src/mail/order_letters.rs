@@ -10,6 +10,7 @@ use shared::event_details::EventDetails;
 use shared::icalendar::{basic, calendar, escaped};
 use shared::plain_text::one_line;
 use shared::texts::Language;
+use shared::time::Time;
 
 /// An order with its event, and who writes about it.
 pub(super) struct About<'a> {
@@ -59,11 +60,19 @@ impl About<'_> {
                 blocks.extend([LetterBlock::Text(self.say(text, &[])), self.facts()]);
                 (self.named("mail.cancelled"), blocks)
             }
+            MailKind::Changed => (
+                self.named("mail.changed"),
+                self.changed(buyer, &mail.detail)?,
+            ),
             MailKind::Orders | MailKind::Turn => return None,
         };
         blocks.extend(self.link());
         blocks.push(LetterBlock::Small(self.footer()));
-        let is_confirmed = mail.kind == MailKind::Confirmed;
+        let calendar = match mail.kind {
+            MailKind::Confirmed => self.calendar(None),
+            MailKind::Changed => self.calendar(Some(mail.created_at)),
+            _ => None,
+        };
         Some(Letter {
             to: (buyer.email.clone(), buyer.name.clone()),
             reply_to: reply_to(self.event),
@@ -72,12 +81,12 @@ impl About<'_> {
             language: self.language,
             colours: self.details().and_then(|details| details.colours.clone()),
             blocks,
-            calendar: is_confirmed.then(|| self.calendar()).flatten(),
+            calendar,
             tickets_pdf: None,
         })
     }
 
-    fn say(&self, key: &str, values: &[(&str, &str)]) -> String {
+    pub(super) fn say(&self, key: &str, values: &[(&str, &str)]) -> String {
         self.language.phrase(key, values)
     }
 
@@ -100,7 +109,7 @@ impl About<'_> {
         Some(LetterBlock::Text(cancelled.for_people(self.language)))
     }
 
-    fn tickets(&self) -> &[Ticket] {
+    pub(super) fn tickets(&self) -> &[Ticket] {
         self.order.tickets.as_deref().unwrap_or_default()
     }
 
@@ -144,7 +153,7 @@ impl About<'_> {
     }
 
     /// Returns what the event is, when and where, and the order's number.
-    fn facts(&self) -> LetterBlock {
+    pub(super) fn facts(&self) -> LetterBlock {
         let mut facts = facts_of(self.event, self.language);
         facts.push((self.say("ticket.order", &[]), self.order.id.clone()));
         LetterBlock::Fields(facts)
@@ -187,7 +196,8 @@ impl About<'_> {
         footer
     }
 
-    fn calendar(&self) -> Option<String> {
+    /// Returns the calendar file. Of several, calendars keep the one of the latest change.
+    fn calendar(&self, changed_at: Option<Time>) -> Option<String> {
         let details = self.details()?;
         let start = details.starts_at?;
         let order = self.order;
@@ -198,12 +208,15 @@ impl About<'_> {
         let mut lines = vec![
             "BEGIN:VEVENT".to_owned(),
             format!("UID:{}@{host}", order.id),
-            format!("DTSTAMP:{}", basic(order.created_at)),
+            format!("DTSTAMP:{}", basic(changed_at.unwrap_or(order.created_at))),
             format!("DTSTART:{}", basic(start)),
             format!("SUMMARY:{}", escaped(&one_line(&self.event.name))),
             format!("DESCRIPTION:{}", escaped(&note)),
             format!("URL:{}/e/{}", self.site, order.event),
         ];
+        if let Some(at) = changed_at {
+            lines.push(format!("SEQUENCE:{}", at.seconds()));
+        }
         if let Some(venue) = venue(details) {
             lines.push(format!("LOCATION:{}", escaped(&venue)));
         }

@@ -89,14 +89,13 @@ impl Sender {
     async fn list_of(&self, mut orders: Vec<StoredBuyer>) -> Result<Option<Letter>, Refused> {
         orders.sort_by_key(|stored| Reverse(stored.created_at));
         orders.truncate(ORDERS_MAX);
-        let Some(newest) = orders.first().and_then(|stored| stored.buyer.clone()) else {
+        let Some(first) = orders.first() else {
             return Ok(None);
         };
-        let language = match orders.first() {
-            Some(stored) => self.shop.event_facts(&stored.order.event).await,
-            None => None,
+        let Some(newest) = first.buyer.clone() else {
+            return Ok(None);
         };
-        let language = language.map_or_else(Language::english, |facts| facts.language());
+        let language = self.language_of(&first.order).await?;
         let text = language.phrase("mail.orders.text", &[]);
         let mut blocks = vec![LetterBlock::Text(text)];
         for stored in &orders {
@@ -123,6 +122,18 @@ impl Sender {
             calendar: None,
             tickets_pdf: None,
         }))
+    }
+
+    /// Returns the language of an order.
+    async fn language_of(&self, key: &OrderKey) -> Result<Language, Refused> {
+        let details = self.shop.inventory.order_details(&key.event, &key.id).await;
+        let order = match details {
+            Ok(details) => details.order,
+            Err(Refused::NoSuchOrder | Refused::NoSuchEvent) => return Ok(Language::english()),
+            Err(refused) => return Err(refused),
+        };
+        let facts = self.shop.event_facts(&key.event).await;
+        Ok(facts.map_or_else(Language::english, |facts| facts.language_of(&order)))
     }
 
     /// Returns what the letter says of an order; nothing of one that was never confirmed.

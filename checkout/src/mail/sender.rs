@@ -126,6 +126,9 @@ impl Sender {
     }
 
     async fn deliver(&self, mail: &QueuedMail) -> MailOutcome {
+        if mail.mail.kind == MailKind::Changed && mail.mail.order.is_empty() {
+            return self.tell_buyers(mail).await;
+        }
         match self.letter(mail).await {
             Ok(letter) => self.post(mail, &letter).await,
             Err(Unwritten::NotNow(why)) => self.later(mail, mail.unanswered, why.to_owned()),
@@ -135,7 +138,9 @@ impl Sender {
 
     /// Seals a letter and hands it over.
     pub(super) async fn post(&self, mail: &QueuedMail, letter: &Letter) -> MailOutcome {
-        let sealed = match seal(&self.mailer.sender, letter, &mail.mail, self.now()) {
+        let now = self.now();
+        let sealed = seal(&self.mailer.sender, letter, &mail.mail, now);
+        let sealed = match sealed.and_then(|sealed| self.mailer.signed(sealed, now)) {
             Ok(sealed) => sealed,
             Err(why) => return failed(mail, why),
         };
@@ -192,12 +197,12 @@ impl Sender {
             Err(Refused::NoSuchOrder | Refused::NoSuchEvent) => return Err(Unwritten::Needless),
             Err(_) => return Err(Unwritten::NotNow("the store does not answer")),
         };
-        let facts = self.shop.event_facts(&event).await;
+        let facts = self.facts_for(mail, &event).await;
         let facts = facts.ok_or(Unwritten::NotNow("the waiting room does not answer"))?;
         let about = About {
             order: &order,
             event: &facts,
-            language: facts.language(),
+            language: facts.language_of(&order),
             site: &self.shop.site.public_url,
             sender: &self.mailer.sender,
         };

@@ -1,10 +1,13 @@
 //! Settings of mail.
 
 use super::address::MailServer;
+use super::dkim::DkimKey;
+use super::message::Sealed;
 use lettre::message::Mailbox;
 use shared::crypto::Secret;
 use shared::http::rate_limit::{AddressLimiter, KeyLimiter, Limited, Limiter, SharedBuckets};
 use shared::mistakes::Mistakes;
+use shared::time::Time;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +24,8 @@ const RESENT_PER_HOUR: u32 = 3;
 pub(crate) struct Mailer {
     pub(crate) server: MailServer,
     pub(super) sender: Mailbox,
+    /// Key with which mails are signed; none where the mail server signs.
+    dkim: Option<DkimKey>,
     /// Requests for lists of orders, of a client address.
     pub(crate) look_ups: AddressLimiter,
     /// Requests for the list of one address.
@@ -32,10 +37,11 @@ pub(crate) struct Mailer {
 }
 
 impl Mailer {
-    fn new(server: MailServer, sender: Mailbox) -> Mailer {
+    fn new(server: MailServer, sender: Mailbox, dkim: Option<DkimKey>) -> Mailer {
         Mailer {
             server,
             sender,
+            dkim,
             look_ups: AddressLimiter::new(Limited::LookUps, |factor| {
                 Limiter::per_hour(LOOK_UPS_PER_HOUR.saturating_mul(factor))
             }),
@@ -46,6 +52,18 @@ impl Mailer {
             ),
             resent: KeyLimiter::new(Limited::Resent, Limiter::per_hour(RESENT_PER_HOUR)),
         }
+    }
+
+    /// Signs a mail, if there is a key.
+    ///
+    /// # Errors
+    /// Why it cannot be signed.
+    pub(super) fn signed(&self, sealed: Sealed, now: Time) -> Result<Sealed, String> {
+        let Some(key) = &self.dkim else {
+            return Ok(sealed);
+        };
+        let content = key.sign(&sealed.content, now)?;
+        Ok(Sealed { content, ..sealed })
     }
 
     /// Counts together with all processes that have the same store and secret.
@@ -86,6 +104,14 @@ pub struct MailArgs {
     /// FAIRLINE_SMTP
     #[arg(long, env = "FAIRLINE_MAIL_FROM", global = true)]
     pub mail_from: Option<String>,
+    /// Selector under which the domain of the sender publishes the DKIM key, such as `fairline`
+    /// [default: none, and the mail server signs]
+    #[arg(long, env = "FAIRLINE_DKIM_SELECTOR", global = true)]
+    pub dkim_selector: Option<String>,
+    /// Private key with which mails are signed (PEM; RSA of 2048 bits or more, or Ed25519); needed with
+    /// FAIRLINE_DKIM_SELECTOR
+    #[arg(long, env = "FAIRLINE_DKIM_KEY", hide_env_values = true, global = true)]
+    pub dkim_key: Option<String>,
 }
 
 impl MailArgs {
@@ -94,8 +120,14 @@ impl MailArgs {
         // Some tools set variables that have no value to an empty one.
         let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (password, from) = (set(&self.smtp_password), set(&self.mail_from));
+        let (selector, key) = (set(&self.dkim_selector), set(&self.dkim_key));
         let Some(url) = set(&self.smtp) else {
-            for (name, value) in [("SMTP_PASSWORD", &password), ("MAIL_FROM", &from)] {
+            for (name, value) in [
+                ("SMTP_PASSWORD", &password),
+                ("MAIL_FROM", &from),
+                ("DKIM_SELECTOR", &selector),
+                ("DKIM_KEY", &key),
+            ] {
                 if value.is_some() {
                     mistakes.add(format!("FAIRLINE_{name}: needs FAIRLINE_SMTP"));
                 }
@@ -107,11 +139,28 @@ impl MailArgs {
         let from = from.ok_or_else(|| "needed with FAIRLINE_SMTP".to_owned());
         let sender = from.and_then(|from| {
             let why = |_| "an address such as tickets@arena.example, or Arena Tickets <tickets@arena.example>";
-            from.parse().map_err(why).map_err(str::to_owned)
+            from.parse::<Mailbox>().map_err(why).map_err(str::to_owned)
         });
         let sender = mistakes.take("FAIRLINE_MAIL_FROM", sender);
         let (server, sender) = server.zip(sender)?;
-        Some(Mailer::new(server, sender))
+        let dkim = match (&selector, &key) {
+            (None, None) => None,
+            (Some(selector), Some(key)) => {
+                let read = DkimKey::read(selector, key, sender.email.domain());
+                let read =
+                    read.map_err(|(name, why)| mistakes.add(format!("FAIRLINE_{name}: {why}")));
+                Some(read.ok()?)
+            }
+            (Some(_), None) => {
+                mistakes.add("FAIRLINE_DKIM_KEY: needed with FAIRLINE_DKIM_SELECTOR".to_owned());
+                return None;
+            }
+            (None, Some(_)) => {
+                mistakes.add("FAIRLINE_DKIM_SELECTOR: needed with FAIRLINE_DKIM_KEY".to_owned());
+                return None;
+            }
+        };
+        Some(Mailer::new(server, sender, dkim))
     }
 }
 
@@ -124,6 +173,7 @@ mod tests {
             smtp: Some(smtp.into()),
             smtp_password: Some(password.into()),
             mail_from: Some(from.into()),
+            ..MailArgs::default()
         };
         let mut mistakes = Mistakes::default();
         let server = args.read(&mut mistakes);

@@ -21,6 +21,7 @@ fn sale(seats: &[&str]) -> DeskSale {
         },
         method: ProviderId::Cash,
         total: None,
+        language: None,
     }
 }
 

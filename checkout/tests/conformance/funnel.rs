@@ -132,6 +132,7 @@ async fn a_buyer_counts_once_and_a_sale_at_the_desk_not_at_all() {
             buyer: buyer(),
             method: ProviderId::Cash,
             total: None,
+            language: None,
         };
         let sold = bench.seats.sell_at_desk(&bench.event, &sale, None).await;
         assert_eq!(sold.unwrap().value.state, "confirmed");

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 /// Largest number of orders of a test.
-const ORDERS_MAX: u32 = 100;
+const ORDERS_MAX: u32 = 200;
 
 impl ProviderStage {
     /// Checks that the books balance, ours and the provider's.

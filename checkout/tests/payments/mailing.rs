@@ -14,6 +14,7 @@ pub(crate) fn mail_to(url: &str) -> MailArgs {
         smtp: Some(url.to_owned()),
         smtp_password: None,
         mail_from: Some("Arena Tickets <tickets@arena.example>".to_owned()),
+        ..MailArgs::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! A node that is paid through the stand-in of a provider, with fans who have sessions.
 
-use crate::at_provider::{AtProvider, Card, Webhook};
+use crate::at_provider::{AtProvider, Webhook};
 use crate::node::{Node, ORGANISER_KEY};
 use crate::pdf::CHINESE;
 use crate::teardown::BooksAtEnd;
@@ -35,7 +35,7 @@ pub(crate) struct ProviderStage {
     pub(crate) event: EventId,
     /// URL of the database; `None` with SQLite, and where a node was open already.
     pub(crate) url: Option<String>,
-    fans: Mutex<Vec<Fan>>,
+    pub(crate) fans: Mutex<Vec<Fan>>,
     /// State in which its books must be left; `None` where a node was open already.
     pub(crate) end: Option<BooksAtEnd>,
     servers: Arc<Shared>,
@@ -46,8 +46,8 @@ pub(crate) struct ProviderStage {
 pub(crate) struct Fan {
     pub(crate) word: String,
     pub(crate) keys: SessionKeys,
-    hold: String,
-    order: String,
+    pub(crate) hold: String,
+    pub(crate) order: String,
 }
 
 /// Returns the settings of a node that is paid through a provider.
@@ -217,16 +217,8 @@ impl ProviderStage {
 
     /// Has another fan order these seats.
     pub(crate) async fn order(&self, seats: &[&str]) -> Value {
-        let mut fan = self.fan().await;
-        let wish = Wish::Seats(seats.iter().map(|seat| (*seat).to_owned()).collect());
-        let inventory = &self.node.shop.inventory;
-        let held = inventory.hold(fan.keys.clone(), &self.event, wish, None);
-        fan.hold = held.await.unwrap().value.id.to_string();
-        let body = json!({"hold": fan.hold, "buyer": {"name": "Ada", "email": "ada@example.org"}});
-        let (status, order) = self.post("/api/v1/orders", &fan.word, &body).await;
+        let (status, order) = self.order_by(&[], seats, &json!({})).await;
         assert_eq!(status, StatusCode::CREATED, "{order}");
-        fan.order = order["id"].as_str().unwrap().to_owned();
-        self.fans.lock().push(fan);
         order
     }
 
@@ -287,10 +279,7 @@ impl ProviderStage {
     /// As `buy`, at a provider that tells everything at once: no time goes by.
     pub(crate) async fn buy_at_once(&self, seats: &[&str]) -> Order {
         let order = self.order(seats).await;
-        let told = self.told(&order).await;
-        self.provider.pay(&told, Card::Good).unwrap();
-        self.deliver().await;
-        self.see(&order).await
+        self.pay_for(&order).await
     }
 
     /// Returns what the fan's browser is told to pay an order with, which may come only after a

@@ -84,8 +84,7 @@ impl EventDetails {
         }
         let language = self.language.as_deref();
         let is_known = language.is_none_or(|code| Language::parse(code).is_some());
-        let codes: Vec<&str> = Language::all().map(Language::code).collect();
-        wrong.check(is_known, "language", format!("one of {}", codes.join(", ")));
+        wrong.check(is_known, "language", Language::choice());
         self.check_dates(&mut wrong);
         let is_text = self.description.as_deref().is_none_or(|text| {
             let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');

@@ -55,7 +55,8 @@ impl PageRequest {
         }
     }
 
-    fn chosen(&self) -> Option<Language> {
+    /// Returns the language that the fan chose, by the address or the cookie.
+    pub fn chosen(&self) -> Option<Language> {
         self.by_address.or(self.by_cookie)
     }
 

@@ -80,6 +80,12 @@ impl Language {
         CATALOGUES.values().map(Language)
     }
 
+    /// Returns the codes of all languages, in words for a refusal.
+    pub fn choice() -> String {
+        let codes: Vec<&str> = Language::all().map(Language::code).collect();
+        format!("one of {}", codes.join(", "))
+    }
+
     /// Returns the first language of an `Accept-Language` header that has a catalogue.
     pub fn accepted(header: &str) -> Option<Language> {
         let mut ranges: Vec<(f32, &str)> = header

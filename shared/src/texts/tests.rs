@@ -274,7 +274,7 @@ fn texts_for_scripts_cannot_end_their_element() {
 }
 
 /// Kinds of refusals that no script shows to a fan.
-const SHOWN_TO_NO_FAN: [&str; 51] = [
+const SHOWN_TO_NO_FAN: [&str; 52] = [
     // The queue page and the pages without scripts have words of their own for them.
     "line-closed",
     "line-not-open",
@@ -307,6 +307,7 @@ const SHOWN_TO_NO_FAN: [&str; 51] = [
     "event-exists",
     "event-has-orders",
     "event-in-use",
+    "event-not-changed",
     "event-on-sale",
     "no-beacon",
     "no-buyer",

@@ -73,8 +73,8 @@ impl Stage {
         let seats = checkout::settings::SeatsArgs {
             mail: checkout::mail::MailArgs {
                 smtp: Some(server.url(10)),
-                smtp_password: None,
                 mail_from: Some("Arena <tickets@arena.example>".to_owned()),
+                ..Default::default()
             },
             ..Default::default()
         };

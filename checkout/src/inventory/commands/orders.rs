@@ -45,7 +45,12 @@ impl UnitOfWork<'_> {
     }
 
     fn new_order(&mut self, key: &Key, new: &NewOrder<'_>) -> Result<Order, Refused> {
-        let Purchase { buyer, total, .. } = new.purchase;
+        let Purchase {
+            buyer,
+            total,
+            language,
+            ..
+        } = new.purchase;
         self.check_goes_on()?;
         let hold = self.find_hold(key, &new.purchase.hold)?.clone();
         match (hold.state, &hold.order) {
@@ -74,6 +79,7 @@ impl UnitOfWork<'_> {
             lines: hold.lines,
             total: hold.total,
             buyer: Some(buyer.clone()),
+            language: language.map(|language| language.code().to_owned()),
             decline: None,
             created_at: self.now,
             pay_by: hold.max_expires_at,

@@ -247,7 +247,7 @@ impl<'a> Columns<'a> {
                 "visitor": visitor_uuid(new.visitor), "session": hex(&new.session), "state": new.state,
                 "seats": json(&*new.seats), "total": new.total.amount, "currency": new.total.currency,
                 "buyer_name": buyer.name, "buyer_email": buyer.email, "created_at": new.created_at.0,
-                "pay_by": new.pay_by.0, "lines": new.lines.as_deref().map(json)}));
+                "pay_by": new.pay_by.0, "lines": new.lines.as_deref().map(json), "language": new.language}));
         }
         for change in &changes.orders {
             self.order_changes.push(

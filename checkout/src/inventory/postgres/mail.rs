@@ -37,6 +37,15 @@ const SETTLE: &str =
         unanswered = coalesce($6, unanswered), done_at = case when $3 = 0 then null else $7 end
     where number = $1 and attempts = $2 and state = 0";
 
+/// The ids of a change's rows begin with its own.
+const LATEST_CHANGE: &str = "with latest as (
+        select id, created_at from fairline.mail
+        where event = $1 and order_id = '' and kind = 'changed' and strpos(id, '.') = 0 order by number desc limit 1)
+    select l.id, l.created_at, count(*) filter (where m.order_id = '' and m.state = 0),
+        count(*) filter (where m.order_id <> '' and m.state = 0), count(*) filter (where m.order_id <> '' and m.state = 1),
+        count(*) filter (where m.state = 2)
+    from latest l join fairline.mail m on m.id >= l.id and m.id < l.id || '~' group by l.id, l.created_at";
+
 const RECORD: &str =
     "select id, order_id, kind, state, attempts, created_at, done_at, reason from fairline.mail";
 
@@ -73,6 +82,31 @@ impl MailQueue for Postgres {
         };
         self.fetch_anywhere(Shard::reader, insert).await?;
         Ok(())
+    }
+
+    async fn add_beside(&self, taken: &QueuedMail, mails: Vec<NewMail>) -> Result<(), Refused> {
+        let shard = self.shards.get(taken.database);
+        let shard = shard.ok_or(Refused::NoSuchShard)?;
+        let insert = query(AssertSqlSafe(format!("{NEW} on conflict do nothing")));
+        let insert = MailColumns::of(shard, &mails).bind(insert);
+        shard.reader().fetch(insert).await?;
+        Ok(())
+    }
+
+    async fn latest_change(&self, event: &str) -> Result<Option<ChangeMails>, Refused> {
+        let rows = self
+            .fetch_each(|_| query(LATEST_CHANGE).bind(event))
+            .await?;
+        let count = |row: &PgRow, at: usize| row.get::<i64, _>(at).unsigned_abs();
+        let changes = rows.iter().map(|row| ChangeMails {
+            id: row.get(0),
+            told_at: Time(row.get(1)),
+            done: count(row, 2) + count(row, 3) == 0,
+            waiting: count(row, 3),
+            sent: count(row, 4),
+            failed: count(row, 5),
+        });
+        Ok(changes.max_by_key(|change| change.told_at))
     }
 
     async fn claim(

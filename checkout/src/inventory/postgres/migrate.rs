@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 27] = [
+const MIGRATIONS: [(&str, &str); 28] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -116,6 +116,10 @@ const MIGRATIONS: [(&str, &str); 27] = [
     (
         "line mail",
         include_str!("../../../migrations/postgres/27_line_mail.sql"),
+    ),
+    (
+        "order language",
+        include_str!("../../../migrations/postgres/28_order_language.sql"),
     ),
 ];
 

@@ -76,6 +76,7 @@ struct OrderJson {
     created_at: i64,
     pay_by: i64,
     lines: Option<String>,
+    language: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -203,7 +204,7 @@ const LIST: &str = "with own as materialized (
     )
     select 'order', row_to_json(o)::text from (
         select id, hold, visitor, encode(session, 'hex') as session, state, seats, total, currency, buyer_name,
-            buyer_email, decline, created_at, pay_by, lines from own order by created_at desc, id desc
+            buyer_email, decline, created_at, pay_by, lines, language from own order by created_at desc, id desc
     ) o
     union all select 'plan', e.plan_version::text from fairline.event e where e.event = $1
     union all select 'payment', row_to_json(p)::text from (
@@ -401,6 +402,7 @@ fn order(row: OrderJson, personal: Personal<'_>) -> Result<OrderRow, QueryError>
             amount: row.total,
             currency: row.currency,
         },
+        language: row.language,
         decline: row.decline,
         created_at: Time(row.created_at),
         pay_by: Time(row.pay_by),

@@ -6,7 +6,7 @@ use crate::inventory::mail::*;
 use crate::inventory::model::*;
 use crate::inventory::outbox::OutboxShard;
 use async_trait::async_trait;
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use shared::time::Time;
 
 const DUE: &str =
@@ -18,6 +18,15 @@ const DUE: &str =
 const CLAIM: &str = "update mail set attempts = attempts + 1, next_at = ?2, reason = ''
     where number = ?1 and state = 0 and next_at <= ?3
     returning number, id, event, order_id, kind, detail, created_at, attempts, unanswered";
+
+/// The ids of a change's rows begin with its own.
+const LATEST_CHANGE: &str = "with latest as (
+        select id, created_at from mail
+        where event = ?1 and order_id = '' and kind = 'changed' and instr(id, '.') = 0 order by number desc limit 1)
+    select l.id, l.created_at, count(*) filter (where m.order_id = '' and m.state = 0),
+        count(*) filter (where m.order_id <> '' and m.state = 0), count(*) filter (where m.order_id <> '' and m.state = 1),
+        count(*) filter (where m.state = 2)
+    from latest l join mail m on m.id >= l.id and m.id < l.id || '~' group by l.id, l.created_at";
 
 const RECORD: &str =
     "select id, order_id, kind, state, attempts, created_at, done_at, reason from mail";
@@ -40,6 +49,26 @@ impl MailQueue for Sqlite {
         self.step(move |store, now| {
             store.write()?;
             store.insert_mail(&mail, now).map(Ok)
+        })
+        .await
+    }
+
+    async fn add_beside(&self, _: &QueuedMail, mails: Vec<NewMail>) -> Result<(), Refused> {
+        self.step(move |store, now| {
+            store.write()?;
+            for mail in &mails {
+                store.insert_mail(mail, now)?;
+            }
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    async fn latest_change(&self, event: &str) -> Result<Option<ChangeMails>, Refused> {
+        let event = event.to_owned();
+        self.look(move |file| {
+            file.query_row(LATEST_CHANGE, [event], read_change)
+                .optional()
         })
         .await
     }
@@ -231,6 +260,18 @@ impl Store {
         ])?;
         Ok(())
     }
+}
+
+fn read_change(row: &Row<'_>) -> rusqlite::Result<ChangeMails> {
+    let count = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
+    Ok(ChangeMails {
+        id: row.get(0)?,
+        told_at: Time(row.get(1)?),
+        done: count(2)? + count(3)? == 0,
+        waiting: count(3)?,
+        sent: count(4)?,
+        failed: count(5)?,
+    })
 }
 
 /// Reads a record; none of a kind that another version has.

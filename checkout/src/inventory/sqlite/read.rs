@@ -16,7 +16,7 @@ use shared::time::Time;
 const SESSION: &str = "key, visitor, number, jti, token, expires_at, over, report";
 const HOLD: &str = "id, session, state, seats, total, currency, expires_at, lapses_at, max_expires_at, order_id, lines";
 pub(super) const ORDER: &str = "id, hold, visitor, session, state, seats, total, currency, buyer_name, buyer_email, \
-                                decline, created_at, pay_by, lines";
+                                decline, created_at, pay_by, lines, language";
 const PAYMENT: &str = "id, attempt, state, client_secret, begun_at, settles_at, amount, provider, reference, revision, \
                        refunded, refunds, review, next_at, outside, history, disputes";
 
@@ -210,6 +210,7 @@ pub(super) fn read_order(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
             name: row.get(8)?,
             email: row.get(9)?,
         }),
+        language: row.get(14)?,
         decline: row.get(10)?,
         created_at: Time(row.get(11)?),
         pay_by: Time(row.get(12)?),

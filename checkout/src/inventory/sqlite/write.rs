@@ -159,8 +159,8 @@ impl Store {
             self.db
                 .prepare_cached(
                     "insert into orders (event, id, hold, visitor, session, state, seats, total, currency, buyer_name,
-                                         buyer_email, created_at, pay_by, lines)
-                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                                         buyer_email, created_at, pay_by, lines, language)
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
                 )?
                 .execute(params![
                     event,
@@ -176,7 +176,8 @@ impl Store {
                     buyer.email,
                     new.created_at.0,
                     new.pay_by.0,
-                    new.lines.as_deref().map(json)
+                    new.lines.as_deref().map(json),
+                    new.language
                 ])?;
         }
         for change in &changes.orders {
