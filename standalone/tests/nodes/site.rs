@@ -219,6 +219,10 @@ impl Site {
         };
         site.until("/api/v1/events", "", |list| list.is_array())
             .await;
+        // A service that asked the other while that one came up had nginx pass it over for a moment.
+        let path = "/api/v1/events/x/seating";
+        site.until(path, "", |problem| problem["type"].is_string())
+            .await;
         let from = Instant::now();
         for checkout in [&site.checkout].into_iter().chain(&site.checkouts) {
             while !checkout.log().contains("fetched the keys") {
