@@ -33,12 +33,7 @@ async fn show_calendar(
         Err(problem) => return refuse(&request, problem),
     };
     let front = hub.front();
-    let markup = EventMarkup {
-        site: &room.site.public_url,
-        request: &request,
-        language: request.language_of(front.settings.details.as_ref()),
-        settings: &front.settings,
-    };
+    let markup = EventMarkup::of(&room.site.public_url, &request, &front.settings);
     let dates = dates_to_come(&front.settings, room.now(&event));
     if dates.is_empty() {
         let (title, text) = ("page.message.no_date", "page.message.no_date_text");

@@ -24,7 +24,21 @@ pub(crate) struct EventMarkup<'a> {
     pub(crate) settings: &'a EventSettings,
 }
 
-impl EventMarkup<'_> {
+impl<'a> EventMarkup<'a> {
+    /// Returns an event in the language that the request wants of it.
+    pub(crate) fn of(
+        site: &'a str,
+        request: &'a PageRequest,
+        settings: &'a EventSettings,
+    ) -> EventMarkup<'a> {
+        EventMarkup {
+            site,
+            request,
+            language: request.language_of(settings.details.as_ref()),
+            settings,
+        }
+    }
+
     /// Returns a page of the event with these values, and its content security policy.
     pub(crate) fn page(&self, path: &str, values: &[(&str, &str)]) -> Response {
         let markup = [

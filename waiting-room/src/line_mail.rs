@@ -324,7 +324,8 @@ async fn mail_page(
     };
     let front = hub.front();
     let settings = &*front.settings;
-    let language = request.language_of(settings.details.as_ref());
+    let markup = EventMarkup::of(&room.site.public_url, request, settings);
+    let language = markup.language;
     let offers = room.offers_mail(&front);
     let has_pass = pass_of(room, &sender.headers, &event).is_some();
     let (status, note) = match outcome {
@@ -348,7 +349,7 @@ async fn mail_page(
         ("form_hidden", hidden(offers && has_pass)),
         ("kept", &kept),
     ];
-    let mut response = markup(room, request, language, &front).page("mail.html", &values);
+    let mut response = markup.page("mail.html", &values);
     *response.status_mut() = status;
     response
 }
@@ -366,24 +367,9 @@ async fn show_link(
         Err(problem) => return refuse(&request, problem),
     };
     let front = hub.front();
-    let language = request.language_of(front.settings.details.as_ref());
     let values = [
         ("event", event.as_str()),
         ("name", front.settings.name.as_str()),
     ];
-    markup(&room, &request, language, &front).page("place.html", &values)
-}
-
-fn markup<'a>(
-    room: &'a Room,
-    request: &'a PageRequest,
-    language: Language,
-    front: &'a LineView,
-) -> EventMarkup<'a> {
-    EventMarkup {
-        site: &room.site.public_url,
-        request,
-        language,
-        settings: &front.settings,
-    }
+    EventMarkup::of(&room.site.public_url, &request, &front.settings).page("place.html", &values)
 }

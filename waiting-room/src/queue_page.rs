@@ -174,12 +174,7 @@ fn written(
         ("open", mark(is_open, "open")),
         ("refresh", if action == Action::Leave { "10" } else { "20" }),
     ];
-    let event = EventMarkup {
-        site: &room.site.public_url,
-        request,
-        language,
-        settings,
-    };
+    let event = EventMarkup::of(&room.site.public_url, request, settings);
     event.page("queue.html", &values)
 }
 

@@ -41,6 +41,13 @@ async fn until_offered(site: &Site) {
     }
 }
 
+/// An event whose line admits nobody yet.
+async fn open_paused(site: &Site) {
+    let admission = json!({"rate_per_minute": 60_000, "batch_seconds": 1});
+    site.event("night", admission).await;
+    pause(site, true).await;
+}
+
 #[tokio::test]
 async fn services_of_their_own_tell_a_fan_of_the_turn() {
     let (server, smtp) = (Postgres::start(), SmtpServer::start().await);
@@ -54,12 +61,7 @@ async fn services_of_their_own_tell_a_fan_of_the_turn() {
     ];
     let shop = [&[inventory], &mail[..]].concat();
     let site = Site::of(vec![Vec::new(); 2], vec![shop]).await;
-    site.event(
-        "night",
-        json!({"rate_per_minute": 60_000, "batch_seconds": 1}),
-    )
-    .await;
-    pause(&site, true).await;
+    open_paused(&site).await;
     let ada = word(&site.client.join("night").await.unwrap()["pass"]);
     let ben = word(&site.client.join("night").await.unwrap()["pass"]);
     until_offered(&site).await;
@@ -93,12 +95,7 @@ async fn services_of_their_own_tell_a_fan_of_the_turn() {
 #[tokio::test]
 async fn a_checkout_that_sends_no_mail_or_is_away_takes_no_address() {
     let mut site = Site::open(1).await;
-    site.event(
-        "night",
-        json!({"rate_per_minute": 60_000, "batch_seconds": 1}),
-    )
-    .await;
-    pause(&site, true).await;
+    open_paused(&site).await;
     let ada = word(&site.client.join("night").await.unwrap()["pass"]);
     let refused = leave_address(&site, &ada, "ada@example.org").await;
     assert_eq!(refused.0, StatusCode::NOT_FOUND, "{}", refused.1);

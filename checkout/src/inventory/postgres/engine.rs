@@ -253,7 +253,6 @@ impl Engine for Postgres {
 
     async fn prune(&self) -> Result<(), Refused> {
         self.check_that_one_writes()?;
-        self.analyze_grown().await;
         {
             let mut pruned_at = self.pruned_at.lock();
             let is_manual = self.shards[0].clock.is_manual();

@@ -133,6 +133,9 @@ impl Postgres {
         }
         let polled = postgres.poll().await;
         polled.map_err(|_| failed("the database does not answer".to_owned()))?;
+        for shard in &postgres.shards {
+            tokio::spawn(statistics::keep(shard.clone(), postgres.stop.child_token()));
+        }
         Ok(postgres)
     }
 
