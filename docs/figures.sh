@@ -79,3 +79,5 @@ echo "the gate beside nginx; healthy clients while others attack (loadtest gate,
 "$bin/loadtest" gate --rounds "$rounds" 2>/dev/null
 "$bin/loadtest" spoofed --rounds "$rounds" 2>/dev/null
 "$bin/loadtest" slow --rounds "$rounds" 2>/dev/null
+(cd e2e && npm ci --silent --no-audit --no-fund && cd figures && npm ci --silent --no-audit --no-fund --ignore-scripts)
+for page in map lighthouse; do FAIRLINE_BINARY=$(realpath "$bin/fairline") ROUNDS=$rounds node e2e/figures/$page.js; done

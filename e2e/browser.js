@@ -8,8 +8,10 @@ const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const shots = new URL("./shots/", import.meta.url).pathname;
 mkdirSync(shots, { recursive: true });
 
+/** The browser's program. */
+export const executable = process.env.CHROMIUM || "/usr/bin/chromium";
 const options = {
-  executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+  executablePath: executable,
   args: [
     "--no-sandbox",
     "--disable-gpu",

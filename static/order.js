@@ -61,10 +61,10 @@ const fail = (problem) => {
 };
 
 /** The invoice and its credit notes, where the organiser issues them. */
-async function showInvoices() {
+async function findInvoices() {
   const url = `/api/v1/orders/${id}/invoices`;
   const invoices = await ask("GET", url).catch(() => []);
-  $("invoices").replaceChildren(...invoiceList(invoices, (number) => ask("GET", `${url}/${number}`), fail));
+  return invoiceList(invoices, (number) => ask("GET", `${url}/${number}`), fail);
 }
 
 /** Says that the show was cancelled, and what becomes of the money. @param {any} order */
@@ -83,6 +83,11 @@ function cancelledWords(order) {
 async function load() {
   const [order] = await Promise.all([ask("GET", `/api/v1/orders/${id}`), loadCurrencies()]);
   const about = await call("GET", `/api/v1/events/${order.event}`).catch(() => ({ name: order.event }));
+  // All is there before any of it is shown, so that nothing moves that is being read.
+  const [tickets, invoices] = await Promise.all([
+    Promise.all((order.tickets ?? []).map((/** @type {any} */ ticket) => draw(ticket, order, about))),
+    findInvoices(),
+  ]);
   const isPartlyRefunded = order.state === "confirmed" && order.refunded;
   const amounts = { paid: money(order.total), returned: order.refunded ? money(order.refunded) : "" };
   const state = phrase(`order.state.${isPartlyRefunded ? "partly_refunded" : order.state}`, amounts);
@@ -98,17 +103,15 @@ async function load() {
   $("lines").replaceChildren(...priceLines(order.lines));
   $("total").textContent = money(order.total);
   $("price").hidden = false;
-  $("pdf").hidden = !order.tickets?.length;
+  $("invoices").replaceChildren(...invoices);
+  /** @type {HTMLButtonElement} */ ($("pdf")).disabled = !tickets.length;
   if (order.tickets) {
-    $("tickets").replaceChildren(
-      ...(await Promise.all(order.tickets.map((/** @type {any} */ ticket) => draw(ticket, order, about)))),
-    );
+    $("tickets").replaceChildren(...tickets);
     $("keep").hidden = false;
     $("keep").textContent = phrase("order.keep");
   }
   const isMoving = ["confirming", "refunding"].includes(order.state);
   if (isMoving || (cancelled && order.state === "confirmed")) setTimeout(show, 2000);
-  await showInvoices();
 }
 
 $("print").addEventListener("click", () => window.print());

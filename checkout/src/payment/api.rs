@@ -4,6 +4,8 @@ use super::provider::Answer;
 use axum::http::request::Builder;
 use axum::http::{Method, StatusCode, header};
 use serde::de::DeserializeOwned;
+
+use shared::http::load::elsewhere;
 use shared::remote::RemoteService;
 use std::time::Duration;
 
@@ -72,7 +74,8 @@ impl Api {
         request: Builder,
         body: Option<String>,
     ) -> Reply<T> {
-        let Some(response) = self.remote.send_for_response(request, body).await else {
+        let asking = self.remote.send_for_response(request, body);
+        let Some(response) = elsewhere(asking).await else {
             return Reply::Lost;
         };
         let is_replayed = response.headers().contains_key("idempotent-replayed");

@@ -9,7 +9,8 @@ use crate::inventory::{
     DuePayment, Order, PaymentRef, PaymentState, ProviderId, Refused, Settled, Verdict,
 };
 use shared::group_commit::{ANSWER_SECONDS_MAX, Unavailable};
-use shared::trace::{Span, carried};
+use shared::http::detached::carried;
+use shared::trace::Span;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};

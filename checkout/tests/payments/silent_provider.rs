@@ -2,7 +2,9 @@
 //! of others are released meanwhile.
 
 use crate::stage::ProviderStage;
+use axum::http::Method;
 use serde_json::json;
+use shared::http::load::Class;
 use std::time::{Duration, Instant};
 use testkit::LastRequest;
 
@@ -69,5 +71,26 @@ async fn seats_are_released_while_a_provider_has_yet_to_answer_about_payments() 
             tokio::task::yield_now().await;
         }
         stage.node.stop.cancel();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_waits_for_its_provider_takes_no_place_of_others_in_flight() {
+    for stage in ProviderStage::all().await {
+        let asked = stage.provider.fall_silent(0, LastRequest::Undone);
+        let load = &stage.node.shop.site.load;
+        let mut taken = Vec::new();
+        while let Ok(place) = load.enter(Class::Purchase, &Method::GET) {
+            taken.push(place);
+        }
+        // One place is left, which the order takes.
+        taken.pop();
+        let mut ordering = Box::pin(stage.order(&["s-A-1"]));
+        tokio::select! {
+            order = &mut ordering => panic!("answered: {order}"),
+            () = asked.notified() => {}
+        }
+        let hold = load.enter(Class::Purchase, &Method::POST);
+        assert!(hold.is_ok(), "the hold of another fan is refused");
     }
 }

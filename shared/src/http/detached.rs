@@ -1,8 +1,15 @@
 //! Work that goes on when the request that began it is given up.
 
+use super::load;
 use super::problem::Problem;
-use crate::trace::carried;
+use crate::trace;
 use axum::http::StatusCode;
+
+/// Returns work that another task may do for the current request: its log lines and its spans are
+/// those of the request, and while it waits for somebody else the request does not count.
+pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    trace::carried(load::carried(work))
+}
 
 /// Runs work that must not stop half way in a task of its own, to its end, even if the client hangs
 /// up or the time to answer is over.

@@ -3,7 +3,7 @@
 use super::client_address::{ClientAddress, client_address};
 use super::cors::AllowOrigins;
 use super::document::may_compress;
-use super::load::Class;
+use super::load::{Class, cover};
 use super::message_page::{answer_unknown, wants_page};
 use super::overloaded::refuse;
 use super::page_request::PageRequest;
@@ -212,7 +212,8 @@ async fn within_limits(
     let page = wants_page.then(read);
     let refused = |problem| refuse(page.as_ref(), method, problem);
     let place = site.load.enter(class, method).map_err(refused)?;
-    let response = in_time(next.run(request.map(|body| place.track(body)))).await;
+    let answering = next.run(request.map(|body| place.track(body)));
+    let response = in_time(cover(&place, answering)).await;
     place.answered();
     if place.is_refused() {
         return Err(refused(site.load.refuse(class)));

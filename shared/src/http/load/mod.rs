@@ -2,7 +2,8 @@
 //! first, then entering, and purchases last; organisers have a limit of their own.
 //!
 //! Two signs of overload are watched. Requests that wait for a store are in flight for as long as
-//! they wait, so their number is limited, to what the process answers in a second. Requests that
+//! they wait, so their number is limited, to what the process answers in a second. Those that wait
+//! for their client or for a payment provider do not count meanwhile. Requests that
 //! only need a processor are never many in flight: they queue in the runtime, before any handler
 //! runs, so the delay of that queue is measured as well.
 
@@ -15,7 +16,8 @@ mod settings;
 mod watch;
 
 pub use class::Class;
-pub use place::Place;
+pub use place::{Place, elsewhere};
+pub(super) use place::{carried, cover};
 pub use settings::{LoadArgs, LoadLimits};
 
 use super::problem::Problem;

@@ -6,9 +6,55 @@ use axum::body::{Body, Bytes};
 use axum::http::Method;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
+
+tokio::task_local! {
+    /// The place of the current request.
+    static PLACE: Weak<Place>;
+}
+
+/// Runs a request in its place.
+pub(in crate::http) fn cover<T>(
+    place: &Arc<Place>,
+    request: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    PLACE.scope(Arc::downgrade(place), request)
+}
+
+/// Returns work that another task may do for the current request, in the place of that.
+pub(in crate::http) fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let place = PLACE.try_with(Weak::clone).unwrap_or_default();
+    PLACE.scope(place, work)
+}
+
+/// Waits for a service of somebody else, such as a payment provider. The current request does not
+/// count meanwhile: that such a service is slow is no overload of this process.
+pub async fn elsewhere<T>(asking: impl Future<Output = T>) -> T {
+    let _away = PLACE.try_with(Weak::clone).ok().map(Away::begin);
+    asking.await
+}
+
+/// A request that does not count until this is dropped.
+struct Away(Weak<Place>);
+
+impl Away {
+    fn begin(place: Weak<Place>) -> Away {
+        if let Some(place) = place.upgrade() {
+            place.pause();
+        }
+        Away(place)
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        if let Some(place) = self.0.upgrade() {
+            place.count();
+        }
+    }
+}
 
 /// The place of a request among those in flight, given back when dropped.
 pub struct Place {
@@ -44,7 +90,7 @@ impl Place {
         [self.in_flight.of(self.class)].into_iter().chain(changes)
     }
 
-    /// Stops counting the request, which waits for its client.
+    /// Stops counting the request, which waits for its client or for a service of somebody else.
     fn pause(&self) {
         if self.is_counted.swap(false, Ordering::Relaxed) {
             for count in self.counts() {
@@ -62,11 +108,17 @@ impl Place {
             self.is_refused.store(true, Ordering::Relaxed);
             return false;
         }
-        self.is_counted.store(true, Ordering::Relaxed);
-        for count in self.counts() {
-            count.entered.fetch_add(1, Ordering::Relaxed);
-        }
+        self.count();
         true
+    }
+
+    /// Counts the request again, whether there is room or not.
+    fn count(&self) {
+        if !self.is_counted.swap(true, Ordering::Relaxed) {
+            for count in self.counts() {
+                count.entered.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Records that the request has its answer. One that is dropped without, because its client is
@@ -188,6 +240,41 @@ mod tests {
             (0, 1),
             "one whose client is gone"
         );
+    }
+
+    #[tokio::test]
+    async fn a_request_does_not_count_while_it_waits_for_somebody_else() {
+        let load = load();
+        let count = load.in_flight.of(Class::Purchase);
+        let (sender, receiver) = channel::<()>();
+        let place = Place::take(&load.in_flight, Class::Purchase, &Method::POST);
+        let work = async { tokio::spawn(carried(elsewhere(receiver))).await };
+        let mut request = Box::pin(cover(&place, work));
+        assert!(is_pending(&mut request).await);
+        while count.in_flight() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let _others = [(); 2].map(|()| load.enter(Class::Purchase, &Method::POST).unwrap());
+        sender.send(()).unwrap();
+        request.await.unwrap().unwrap();
+        assert_eq!(count.in_flight(), 3, "it goes on though there is no room");
+        place.answered();
+        drop(place);
+        assert_eq!((count.in_flight(), count.answered()), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_client_leaves_while_it_waits_for_somebody_else_counts_no_more() {
+        let load = load();
+        let count = load.in_flight.of(Class::Purchase);
+        let (sender, receiver) = channel::<()>();
+        let place = Place::take(&load.in_flight, Class::Purchase, &Method::POST);
+        let work = async { tokio::spawn(carried(elsewhere(receiver))) };
+        let asking = cover(&place, work).await;
+        drop(place);
+        sender.send(()).unwrap();
+        asking.await.unwrap().unwrap();
+        assert_eq!((count.in_flight(), count.answered()), (0, 0));
     }
 
     #[tokio::test]
