@@ -102,8 +102,8 @@ pub async fn serve(path: &str, headers: &HeaderMap) -> Result<Response, Problem>
     file.document.response(headers, head).await
 }
 
-/// Beginnings of paths that lead to no page for fans.
-const NO_PAGES: [&str; 4] = ["static/", "api/", "organiser", "door/"];
+/// Beginnings of paths that lead to no page in several languages.
+const NO_PAGES: [&str; 2] = ["static/", "api/"];
 
 /// Takes comments that begin a line, empty lines, indents and the types within lines out of a script or
 /// a style sheet: fans on slow networks need not load them. Code after a comment stays. Our scripts hold

@@ -1,4 +1,4 @@
-//! Texts for fans: the catalogue of each language under `shared/texts/`, compiled in. A further
+//! Texts of all pages, mails and documents: the catalogue of each language under `shared/texts/`, compiled in. A further
 //! language is a further file.
 
 use rust_embed::RustEmbed;
@@ -65,7 +65,7 @@ impl Default for Language {
 }
 
 impl Language {
-    /// Returns English, the language of the console and of the API.
+    /// Returns English, the language of the API.
     pub fn english() -> Language {
         Language::parse("en").expect("English has a catalogue")
     }
