@@ -46,10 +46,12 @@ export function atEnd(end) {
  * @param {() => Promise<string | void>} act
  */
 async function attempt(outcome, act) {
-  const show = (/** @type {string} */ className, /** @type {string} */ text) => {
+  const show = (/** @type {string} */ className, /** @type {string} */ text, isEnglish = false) => {
     outcome.className = className;
     outcome.textContent = text;
     outcome.hidden = false;
+    if (isEnglish) outcome.lang = "en";
+    else outcome.removeAttribute("lang");
   };
   outcome.hidden = true;
   try {
@@ -60,7 +62,8 @@ async function attempt(outcome, act) {
   } catch (problem) {
     const p = /** @type {any} */ (problem);
     if (p.status === 401) return void dispatchEvent(new Event("signed-out"));
-    show("bad", p.message);
+    // Refusals of the API are in English.
+    show("bad", p.message, Boolean(p.body?.title));
   }
 }
 

@@ -35,7 +35,7 @@ function show(id, settings, samples, prices) {
   const steers = may("operator");
   const pill = make("span", { className: "pill" });
   const silence = make("p", { className: "bad", role: "status", hidden: true });
-  const trouble = make("p", { className: "note", role: "status", hidden: true });
+  const trouble = make("p", { className: "note", role: "status", lang: "en", hidden: true });
   const tell = (/** @type {string | undefined} */ words) => {
     trouble.hidden = !words;
     trouble.textContent = words ?? "";
