@@ -11,7 +11,8 @@ const share = (part, whole) =>
 
 /** The card, and the function that keeps it current. @param {string} url of the sale */
 export function funnel(url) {
-  const steps = make("div");
+  const region = { className: "scroll", tabIndex: 0, role: "region", "aria-label": phrase("console.funnel") };
+  const steps = make("div", region);
   const words = make("p");
   const draw = (/** @type {any} */ { total, bounds_minutes }) => {
     steps.replaceChildren(stepsTable(total));

@@ -1,5 +1,5 @@
-//! Texts of all pages, mails and documents: the catalogue of each language under `shared/texts/`, compiled in. A further
-//! language is a further file.
+//! Texts of all pages, mails and documents: the catalogue of each language under `shared/texts/`,
+//! compiled in. A further language is a further file.
 
 use rust_embed::RustEmbed;
 use serde::{Deserialize, Serialize};
