@@ -113,7 +113,7 @@ test("two doors without a connection decide by the list, and what both let in is
   await south.getByText("Let in twice").waitFor();
   assert.match(
     await south.locator("#conflicts li").innerText(),
-    /^Stalls, row A, seat 1, let in here at .*: used already at .* North$/,
+    /^Stalls, row A, seat 1, let in here at .*\. Used already: at .* at the door North$/,
   );
   await shoot(south, "door-conflict", { fullPage: true });
   const figures = await server.call("GET", "/api/v1/organiser/events/away/checkins");
@@ -190,6 +190,51 @@ test("a browser whose storage is full says that it keeps no scans, and sends the
   assert.equal(await door.getByText("This browser keeps no scans.").isVisible(), false);
   const figures = await server.call("GET", "/api/v1/organiser/events/full/checkins");
   assert.deepEqual(figures.doors, [{ door: "North", checked_in: 1 }]);
+  sound(door);
+});
+
+test("a door is in German where its browser is, also without a connection, until another language is chosen", async () => {
+  await server.event("einlass", { admission: { rate_per_minute: 6000, batch_seconds: 1 } });
+  const order = await buy(server, "einlass", ["st-A-1", "st-A-2"]);
+  const [one, two] = order.tickets.map((ticket) => ticket.code);
+  const door = await person(browser, { locale: "de-DE", viewport: { width: 320, height: 700 } });
+  const check = async (code) => {
+    await door.getByLabel("Code des Tickets").fill(code);
+    await door.getByRole("button", { name: "Einlassen" }).click();
+  };
+  await door.goto(`${server.url}/door/einlass`);
+  await door.getByLabel("Schlüssel dieses Eingangs").fill(DOOR);
+  await shoot(door, "german-door-key");
+  await door.getByRole("button", { name: "Anmelden" }).click();
+  await door.getByLabel("Name des Eingangs").fill("Nord");
+  await door.getByRole("button", { name: "Beginnen" }).click();
+  await door.getByText("Funktioniert auch ohne Verbindung: 2 Tickets, Stand").waitFor();
+  await check(one);
+  await door.getByText("Willkommen").waitFor();
+  await door.getByText("1 von 2").waitFor();
+  await accessible(door, "a door in German");
+  await shoot(door, "german-door-in", { fullPage: true });
+  await check(one);
+  await door.getByText("Schon eingelöst").waitFor();
+  assert.match(await door.locator("#detail").innerText(), /^um \d\d:\d\d Uhr am Eingang Nord$/);
+  await door.context().setOffline(true);
+  await door.reload();
+  await door.getByText("Keine Verbindung").waitFor();
+  await check(two);
+  await door.getByText("Willkommen").waitFor();
+  await shoot(door, "german-door-away", { fullPage: true });
+  const wide = await door.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 320, `the door is ${wide} px wide`);
+  await door.context().setOffline(false);
+  await door.locator("#waiting", { hasText: /^0$/ }).waitFor();
+  await door.getByRole("link", { name: "English" }).click();
+  await door.getByText("Works without a connection").waitFor();
+  // Without the choice in its address: the browser remembers it, and the phone as well.
+  await door.goto(`${server.url}/door/einlass`);
+  await door.getByText("Works without a connection").waitFor();
+  await door.context().setOffline(true);
+  await door.reload();
+  await door.getByText("No connection").waitFor();
   sound(door);
 });
 

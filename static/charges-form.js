@@ -1,6 +1,6 @@
 // @ts-check
 // The console's forms of fees, taxes and invoices.
-import { call } from "./api.js";
+import { call, phrase } from "./api.js";
 import { field, form } from "./console.js";
 import { make } from "./make.js";
 import { decimalsOf } from "./money.js";
@@ -12,20 +12,21 @@ export function chargesForms(url, rules) {
 
 /**
  * A form of a list, whose entries are added and removed.
- * @param {string} url @param {string} title @param {string} name of the list @param {any[]} entries
+ * @param {string} url @param {string} name of the list @param {any[]} entries
  * @param {(entry: any) => Node[]} fields @param {(line: any) => any} read
  */
-function listForm(url, title, name, entries, fields, read) {
+function listForm(url, name, entries, fields, read) {
   const list = make("div");
-  const one = name === "fees" ? "fee" : "tax";
+  const title = phrase(`console.${name}`);
+  const one = phrase(`console.${name}.one`);
   const add = (/** @type {any} */ entry) => {
-    const remove = make("button", { type: "button", className: "quiet" }, "Remove");
+    const remove = make("button", { type: "button", className: "quiet" }, phrase("console.remove"));
     const line = make("div", { className: "line type", role: "group", "aria-label": one }, ...fields(entry), remove);
     remove.addEventListener("click", () => line.remove());
     list.append(line);
   };
   for (const entry of entries) add(entry);
-  const another = make("button", { type: "button" }, `Add a ${one}`);
+  const another = make("button", { type: "button" }, phrase(`console.${name}.add`));
   another.addEventListener("click", () => {
     add(null);
     /** @type {HTMLElement} */ (list.lastElementChild?.querySelector("input")).focus();
@@ -43,11 +44,11 @@ function listForm(url, title, name, entries, fields, read) {
         });
         throw Object.assign(new Error(lines.join("\n")), { status: problem.status });
       });
-      return "Saved. What is in a basket or sold stays as it is.";
+      return phrase("console.charges.saved");
     },
     make("h2", {}, title),
     list,
-    make("div", { className: "line" }, another, make("button", { className: "primary" }, "Save")),
+    make("div", { className: "line" }, another, make("button", { className: "primary" }, phrase("console.save"))),
   );
 }
 
@@ -58,19 +59,19 @@ const valueOf = (/** @type {any} */ line, /** @type {string} */ name) =>
 function feesForm(url, rules) {
   const decimals = decimalsOf(rules.currency);
   const kinds = [
-    ["amount", `${rules.currency}, fixed`],
-    ["percent", "% of the price"],
+    ["amount", phrase("console.fees.fixed", { currency: rules.currency })],
+    ["percent", phrase("console.fees.percent")],
   ];
   const bearers = [
-    ["ticket", "each ticket"],
-    ["order", "each order"],
+    ["ticket", phrase("console.fees.ticket")],
+    ["order", phrase("console.fees.order")],
   ];
   const select = (/** @type {string[][]} */ all, /** @type {string} */ chosen) =>
     all.map(([value, text]) => make("option", { value, selected: value === chosen }, text));
   const fields = (/** @type {any} */ fee) => [
-    field("Name", { name: "name", maxLength: 100, required: true, value: fee?.name ?? "" }),
-    field("For", { name: "per" }, "select", ...select(bearers, fee?.per ?? "ticket")),
-    field("How much", {
+    field(phrase("console.name"), { name: "name", maxLength: 100, required: true, value: fee?.name ?? "" }),
+    field(phrase("console.fees.per"), { name: "per" }, "select", ...select(bearers, fee?.per ?? "ticket")),
+    field(phrase("console.fees.value"), {
       name: "value",
       type: "number",
       min: 0,
@@ -78,7 +79,7 @@ function feesForm(url, rules) {
       required: true,
       value: fee?.percent ?? (fee ? (fee.amount / 10 ** decimals).toFixed(decimals) : ""),
     }),
-    field("In", { name: "kind" }, "select", ...select(kinds, fee?.percent ? "percent" : "amount")),
+    field(phrase("console.fees.in"), { name: "kind" }, "select", ...select(kinds, fee?.percent ? "percent" : "amount")),
   ];
   const read = (/** @type {any} */ line) => {
     const value = valueOf(line, "value");
@@ -90,27 +91,33 @@ function feesForm(url, rules) {
         : { amount: Math.round(Number(value) * 10 ** decimals) }),
     };
   };
-  return listForm(url, "Fees", "fees", rules.fees ?? [], fields, read);
+  return listForm(url, "fees", rules.fees ?? [], fields, read);
 }
 
 /** @param {string} url @param {any} rules */
 function taxesForm(url, rules) {
   const bases = [
-    ["tickets fees", "tickets and fees"],
-    ["tickets", "tickets"],
-    ["fees", "fees"],
+    ["tickets fees", phrase("console.taxes.both")],
+    ["tickets", phrase("console.taxes.tickets")],
+    ["fees", phrase("console.taxes.fees")],
   ];
   const ways = [
-    ["true", "contained in the prices"],
-    ["false", "on top of the prices"],
+    ["true", phrase("console.taxes.included")],
+    ["false", phrase("console.taxes.on_top")],
   ];
   const fields = (/** @type {any} */ tax) => {
     const on = (tax?.on ?? ["tickets", "fees"]).slice().sort().reverse().join(" ");
     const options = (/** @type {string[][]} */ all, /** @type {string} */ chosen) =>
       all.map(([value, text]) => make("option", { value, selected: value === chosen }, text));
     return [
-      field("Name", { name: "name", maxLength: 100, required: true, placeholder: "VAT 19 %", value: tax?.name ?? "" }),
-      field("Per cent", {
+      field(phrase("console.name"), {
+        name: "name",
+        maxLength: 100,
+        required: true,
+        placeholder: phrase("console.taxes.sample"),
+        value: tax?.name ?? "",
+      }),
+      field(phrase("console.taxes.percent"), {
         name: "percent",
         type: "number",
         min: 0,
@@ -119,8 +126,13 @@ function taxesForm(url, rules) {
         required: true,
         value: tax?.percent ?? "",
       }),
-      field("It is", { name: "included" }, "select", ...options(ways, String(tax?.included ?? true))),
-      field("On", { name: "on" }, "select", ...options(bases, on)),
+      field(
+        phrase("console.taxes.is"),
+        { name: "included" },
+        "select",
+        ...options(ways, String(tax?.included ?? true)),
+      ),
+      field(phrase("console.taxes.on"), { name: "on" }, "select", ...options(bases, on)),
     ];
   };
   const read = (/** @type {any} */ line) => ({
@@ -129,7 +141,7 @@ function taxesForm(url, rules) {
     included: valueOf(line, "included") === "true",
     on: valueOf(line, "on").split(" "),
   });
-  return listForm(url, "Taxes", "taxes", rules.taxes ?? [], fields, read);
+  return listForm(url, "taxes", rules.taxes ?? [], fields, read);
 }
 
 /** @param {string} url @param {any} rules */
@@ -142,15 +154,15 @@ function invoicesForm(url, rules) {
     "div",
     {},
     field(
-      "Seller: name and address",
+      phrase("console.invoices.seller"),
       { name: "seller", maxLength: 500, rows: 4, value: invoicing?.seller ?? "" },
       "textarea",
     ),
-    field("Tax number", { name: "tax_id", maxLength: 100, value: invoicing?.tax_id ?? "" }),
-    field("Series: capital letters and digits", {
+    field(phrase("console.invoices.tax_number"), { name: "tax_id", maxLength: 100, value: invoicing?.tax_id ?? "" }),
+    field(phrase("console.invoices.series"), {
       name: "series",
       pattern: "[A-Z0-9]{1,20}",
-      title: "Up to 20 capital letters and digits",
+      title: phrase("console.invoices.series_rule"),
       value: invoicing?.series ?? "",
     }),
   );
@@ -168,19 +180,21 @@ function invoicesForm(url, rules) {
       await call("PATCH", url, { body }).catch((problem) => {
         const { errors } = problem.body ?? {};
         if (!errors) throw problem;
-        const labels = { "invoicing.seller": "Seller", "invoicing.tax_id": "Tax number", "invoicing.series": "Series" };
+        const labels = {
+          "invoicing.seller": phrase("console.invoices.label.seller"),
+          "invoicing.tax_id": phrase("console.invoices.tax_number"),
+          "invoicing.series": phrase("console.invoices.label.series"),
+        };
         const lines = errors.map(
           (/** @type {any} */ fault) => `${/** @type {any} */ (labels)[fault.field] ?? fault.field}: ${fault.detail}`,
         );
         throw Object.assign(new Error(lines.join("\n")), { status: problem.status });
       });
-      return issues.checked
-        ? "Saved. Orders that are confirmed from now on get an invoice."
-        : "No invoices from now on.";
+      return issues.checked ? phrase("console.invoices.saved") : phrase("console.invoices.off");
     },
-    make("h2", {}, "Invoices"),
-    make("label", { className: "check" }, issues, " Issue invoices and credit notes"),
+    make("h2", {}, phrase("console.order.invoices")),
+    make("label", { className: "check" }, issues, ` ${phrase("console.invoices.issue")}`),
     parts,
-    make("button", { className: "primary" }, "Save"),
+    make("button", { className: "primary" }, phrase("console.save")),
   );
 }

@@ -1,15 +1,12 @@
 // @ts-check
 // The console's page that cancels a show, and tells how far its refunds have come.
-import { call, locale } from "./api.js";
+import { call, count, locale, phrase } from "./api.js";
 import { api, atEnd, field, form, may, page, say, table } from "./console.js";
-import { reasons } from "./console-order.js";
+import { reasonOf } from "./console-order.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 
 const AGAIN_MS = 2000;
-
-/** @param {number} count @param {string} one */
-const counted = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 
 /** Sums in all currencies. @param {any[]} sums @param {"refunded" | "charged_back" | "outstanding"} which */
 const sum = (sums, which) =>
@@ -17,7 +14,7 @@ const sum = (sums, which) =>
     .map((one) => one[which])
     .filter((one) => one.amount)
     .map(money)
-    .join(" and ") || "no money";
+    .join(", ") || phrase("console.cancel.no_money");
 
 /** @param {string} event @returns {Promise<() => void>} shows the page */
 export async function cancelPage(event) {
@@ -40,7 +37,7 @@ function show(event, url, settings, first) {
     inside.replaceChildren(
       ...(isCancelled ? progressParts(event, progress) : [cancelForm(url, settings, progress, draw)]),
     );
-    if (isCancelled) say(`${progress.refunded} of ${counted(progress.orders, "order")} refunded`);
+    if (isCancelled) say(phrase("console.cancel.progress", { refunded: progress.refunded, count: progress.orders }));
     if (isCancelled && !progress.done) setTimeout(again, AGAIN_MS);
   };
   let isShown = true;
@@ -55,8 +52,8 @@ function show(event, url, settings, first) {
     make(
       "div",
       { className: "heading above" },
-      make("h1", {}, "Cancel the show"),
-      make("a", { href: `#/event/${event}` }, "Back to the sale"),
+      make("h1", {}, phrase("console.cancel")),
+      make("a", { href: `#/event/${event}` }, phrase("console.back")),
     ),
     inside,
   );
@@ -68,36 +65,36 @@ function show(event, url, settings, first) {
 function consequences(progress) {
   const orders = progress?.waiting ?? 0;
   return [
-    "The line closes, and nothing more is sold, held or checked in.",
-    "Held seats are released, and payments that are under way are given up.",
+    phrase("console.cancel.line"),
+    phrase("console.cancel.holds"),
     orders
-      ? `${counted(orders, "order")} will be refunded whole, also the fees: ${sum(progress.money, "outstanding")}.`
-      : "There is no order to refund.",
-    "Fans and buyers read your reason on every page and in the mail about their refund.",
+      ? phrase("console.cancel.orders", { count: orders, amount: sum(progress.money, "outstanding") })
+      : phrase("console.cancel.no_order"),
+    phrase("console.cancel.fans"),
   ];
 }
 
 /** @param {string} url @param {any} settings @param {any} progress @param {(progress: any) => void} draw */
 function cancelForm(url, settings, progress, draw) {
-  if (!may("operator")) return make("p", { className: "soft" }, "This show is not cancelled.");
+  if (!may("operator")) return make("p", { className: "soft" }, phrase("console.cancel.not"));
   const points = consequences(progress);
   return form(
     { className: "card" },
     async ({ elements }) => {
       const reason = elements.reason.value.trim();
-      const question = `Cancel “${settings.name}”? This cannot be undone.\n\n${points.join("\n")}`;
-      if (!confirm(question)) return;
+      const question = phrase("console.cancel.sure", { name: settings.name });
+      if (!confirm(`${question}\n\n${points.join("\n")}`)) return;
       draw(await call("POST", url, { body: { reason } }));
     },
     make("h2", {}, settings.name),
     make("ul", {}, ...points.map((point) => make("li", {}, point))),
-    field("Reason, as fans and buyers read it", {
+    field(phrase("console.cancel.reason"), {
       name: "reason",
       required: true,
       maxLength: 300,
       autocomplete: "off",
     }),
-    make("button", { className: "danger" }, "Cancel the show"),
+    make("button", { className: "danger" }, phrase("console.cancel")),
   );
 }
 
@@ -105,50 +102,48 @@ function cancelForm(url, settings, progress, draw) {
 function progressParts(event, progress) {
   const { cancelled, failures } = progress;
   const bar = make("progress", { max: progress.orders || 1, value: progress.orders ? progress.refunded : 1 });
-  bar.setAttribute("aria-label", "Orders that were refunded");
+  bar.setAttribute("aria-label", phrase("console.cancel.bar"));
   const isChargedBack = progress.money.some((/** @type {any} */ one) => one.charged_back.amount);
   const rows = [
-    ["Orders", progress.orders],
-    ["Refunded", progress.refunded],
-    ["Being refunded", progress.refunding],
-    ["Refund not begun", progress.waiting],
-    ["Not paid for, being given up", progress.paying],
-    ["Need a look", progress.failed],
-    ["Given back", sum(progress.money, "refunded")],
-    ...(isChargedBack ? [["Charged back", sum(progress.money, "charged_back")]] : []),
-    ["Yet to be given back", sum(progress.money, "outstanding")],
+    ["orders", count(progress.orders)],
+    ["refunded", count(progress.refunded)],
+    ["refunding", count(progress.refunding)],
+    ["waiting", count(progress.waiting)],
+    ["paying", count(progress.paying)],
+    ["failed", count(progress.failed)],
+    ["money_refunded", sum(progress.money, "refunded")],
+    ...(isChargedBack ? [["charged_back", sum(progress.money, "charged_back")]] : []),
+    ["outstanding", sum(progress.money, "outstanding")],
   ];
-  const words = progress.done
-    ? "Everything is settled."
-    : progress.waiting + progress.refunding + progress.paying + progress.held
-      ? "The refunds are being made. They go on when you leave this page."
-      : "All that is left needs a look.";
-  const counts = table(["What", "How many"], rows, ([name, value]) => [
-    make("td", {}, name),
-    make("td", { className: "num" }, String(value)),
+  const isUnderWay = progress.waiting + progress.refunding + progress.paying + progress.held > 0;
+  const state = progress.done ? "done" : isUnderWay ? "under_way" : "left";
+  const headings = ["what", "number"].map((name) => phrase(`console.cancel.column.${name}`));
+  const counts = table(headings, rows, ([name, value]) => [
+    make("td", {}, phrase(`console.cancel.row.${name}`)),
+    make("td", { className: "num" }, value),
   ]);
-  counts.querySelector("th:last-child")?.classList.add("num");
   const parts = [
     make(
       "section",
       { className: "card" },
-      make("h2", {}, `Cancelled on ${new Date(cancelled.at).toLocaleString(locale)}`),
+      make("h2", {}, phrase("console.cancel.at", { time: new Date(cancelled.at).toLocaleString(locale) })),
       make("p", {}, cancelled.reason),
-      make("p", { role: "status", id: "progress-text" }, words),
+      make("p", { role: "status", id: "progress-text" }, phrase(`console.cancel.state.${state}`)),
       bar,
       counts,
     ),
   ];
+  const failureColumns = ["order", "amount", "why"].map((name) => phrase(`console.cancel.column.${name}`));
   if (failures.length)
     parts.push(
       make(
         "section",
         { className: "card" },
-        make("h2", {}, "These need a look"),
-        table(["Order", "Amount", "Why"], failures, (/** @type {any} */ failure) => [
+        make("h2", {}, phrase("console.cancel.failures")),
+        table(failureColumns, failures, (/** @type {any} */ failure) => [
           make("td", {}, make("a", { href: `#/event/${event}/order/${failure.order}` }, failure.order.slice(0, 12))),
           make("td", { className: "num" }, money(failure.amount)),
-          make("td", {}, `${reasons[failure.reason] ?? failure.reason} (${failure.detail})`),
+          make("td", {}, `${reasonOf(failure.reason)} (${failure.detail})`),
         ]),
       ),
     );

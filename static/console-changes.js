@@ -1,6 +1,6 @@
 // @ts-check
 // The part of the console that tells buyers by mail of a changed date or place, once an organiser asks for it.
-import { call, locale } from "./api.js";
+import { call, locale, phrase } from "./api.js";
 import { api, button, may } from "./console.js";
 import { make } from "./make.js";
 
@@ -32,20 +32,20 @@ export function changeOffer(event, details) {
     const { latest } = await call("GET", url);
     // Another page may be shown by now.
     if (!place.isConnected || !latest) return;
-    const begun = new Date(latest.told_at).toLocaleString(locale);
-    const failed = latest.failed ? `, ${latest.failed} could not be sent` : "";
-    const words = latest.done ? "All buyers were told." : "The mails go on when you leave this page.";
-    const sent = `Mails about the change of ${begun}: ${latest.sent} sent, ${latest.waiting} waiting${failed}.`;
-    place.replaceChildren(make("p", {}, `${sent} ${words}`));
+    const { sent, waiting, failed } = latest;
+    const time = new Date(latest.told_at).toLocaleString(locale);
+    const key = failed ? "console.changes.sent_failed" : "console.changes.sent";
+    const words = phrase(latest.done ? "console.changes.done" : "console.changes.go_on");
+    place.replaceChildren(make("p", {}, `${phrase(key, { time, sent, waiting, failed })} ${words}`));
     if (!latest.done) setTimeout(() => follow().catch(() => {}), AGAIN_MS);
   };
   const offer = async (/** @type {any} */ saved) => {
     const { is_set_up } = await call("GET", url);
     if (!is_set_up || !may("operator") || isSame(was, dateAndPlace(saved))) return place.replaceChildren();
     place.replaceChildren(
-      make("p", {}, "The date or the place has changed. Buyers are told by mail only if you ask for it here."),
-      button({ className: "primary" }, "Tell buyers", async () => {
-        if (!confirm("Send a mail about this change to the buyers of all confirmed orders?")) return;
+      make("p", {}, phrase("console.changes.ask")),
+      button({ className: "primary" }, phrase("console.changes.tell"), async () => {
+        if (!confirm(phrase("console.changes.sure"))) return;
         await call("POST", url, { body: { was } });
         Object.assign(was, dateAndPlace(saved));
         await follow();

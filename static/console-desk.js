@@ -1,20 +1,15 @@
 // @ts-check
 // The console's desk: seats sold or given away without the line and without a provider.
-import { call, locale, newKey } from "./api.js";
+import { call, locale, newKey, phrase } from "./api.js";
 import { api, atEnd, field, form, page, say } from "./console.js";
 import { LiveSeats, fetchSeats } from "./live-seats.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 import { ticketTotal } from "./price.js";
-import { placeOf } from "./seat-list.js";
+import { placeOf, seatState } from "./seat-list.js";
 import { BLOCKED, states } from "./seat-states.js";
 
-const methods = [
-  ["cash", "Cash"],
-  ["card_at_desk", "Card at the desk"],
-  ["invoice", "Invoice of your own"],
-  ["comp", "Free: a gift (costs nothing)"],
-];
+const methods = ["cash", "card_at_desk", "invoice", "comp"];
 
 /** @param {string} event @returns {Promise<() => void>} shows the page */
 export async function deskPage(event) {
@@ -32,7 +27,7 @@ export async function deskPage(event) {
 function typePicker(category, text, onChange) {
   const { ticket_types: types = [] } = category;
   if (!types.length) return [];
-  const standard = make("option", { value: "" }, category.standard_name ?? "Standard");
+  const standard = make("option", { value: "" }, category.standard_name ?? phrase("console.standard"));
   const others = types.map((/** @type {any} */ type) => make("option", { value: type.id }, type.name));
   const select = /** @type {HTMLSelectElement} */ (make("select", { ariaLabel: text }, standard, ...others));
   select.addEventListener("change", () => onChange(select.value));
@@ -50,17 +45,21 @@ function show(event, layout, seats, tag) {
   /** @type {Map<string, any>} */ const categories = new Map(
     layout.categories.map((/** @type {any} */ c) => [c.id, c]),
   );
-  const list = make("ul", { className: "prices", "aria-label": "Seats picked" });
+  const list = make("ul", { className: "prices", "aria-label": phrase("console.desk.picked") });
   const sum = make("p", { role: "status" });
   const draw = () => {
     const rows = [...picked].map(([id, own]) => {
       const place = placeOf(own.seat);
-      const types = typePicker(own.category, `Ticket type of ${place}`, (type) => {
+      const types = typePicker(own.category, phrase("console.desk.type", { place }), (type) => {
         own.type = type;
         total();
       });
       for (const select of types) select.value = own.type;
-      const remove = make("button", { type: "button", ariaLabel: `Leave out ${place}` }, "Leave out");
+      const remove = make(
+        "button",
+        { type: "button", ariaLabel: phrase("console.desk.leave_out_seat", { place }) },
+        phrase("console.desk.leave_out"),
+      );
       remove.addEventListener("click", () => toggle(id, own.seat, own.category));
       return make("li", {}, make("span", {}, place), ...types, remove);
     });
@@ -73,8 +72,8 @@ function show(event, layout, seats, tag) {
       return own?.total ?? ticketTotal(category);
     });
     const amount = prices.reduce((so, price) => so + price.amount, 0);
-    const fees = "Fees of the order as a whole are added.";
-    sum.textContent = prices.length ? `Tickets: ${money({ ...prices[0], amount })}. ${fees}` : "";
+    const text = () => phrase("console.desk.sum", { amount: money({ ...prices[0], amount }) });
+    sum.textContent = prices.length ? text() : "";
   };
   /** @type {Map<string, HTMLButtonElement>} */ const buttons = new Map();
   const blocked = /** @type {HTMLInputElement} */ (make("input", { type: "checkbox", name: "blocked" }));
@@ -96,7 +95,7 @@ function show(event, layout, seats, tag) {
     const set = {
       type: "button",
       disabled: !isOffered(seat.id),
-      title: stateOf(seat.id),
+      title: seatState(stateOf(seat.id)),
       "aria-pressed": picked.has(seat.id),
     };
     const attributes = { ...set, ariaLabel: placeOf(seat) };
@@ -106,7 +105,7 @@ function show(event, layout, seats, tag) {
     return element;
   };
   const block = (/** @type {any} */ one) => {
-    const details = make("details", {}, make("summary", {}, one.name || "Seats"));
+    const details = make("details", {}, make("summary", {}, one.name || phrase("console.seats")));
     // A hall has thousands of seats: those of a block are made when it is opened.
     details.addEventListener("toggle", () => {
       if (details.children.length > 1) return;
@@ -114,7 +113,14 @@ function show(event, layout, seats, tag) {
         const own = row.seats.map((/** @type {any} */ seat) =>
           seatButton({ ...seat, block: one, row }, categories.get(seat.category ?? row.category ?? one.category)),
         );
-        details.append(make("p", { role: "group", ariaLabel: `Row ${row.label}` }, `${row.label ?? ""} `, ...own));
+        details.append(
+          make(
+            "p",
+            { role: "group", ariaLabel: phrase("console.desk.row", { row: row.label }) },
+            `${row.label ?? ""} `,
+            ...own,
+          ),
+        );
       }
     });
     return details;
@@ -124,8 +130,8 @@ function show(event, layout, seats, tag) {
   let key = newKey();
   const sell = async (/** @type {any} */ { elements }) => {
     const wanted = Number(elements.quantity.value);
-    if (!picked.size && !wanted) throw new Error("Pick seats, or say how many.");
-    if (picked.size && wanted) throw new Error("Pick seats or say how many, not both.");
+    if (!picked.size && !wanted) throw new Error(phrase("console.desk.pick"));
+    if (picked.size && wanted) throw new Error(phrase("console.desk.not_both"));
     const typed = [...picked].filter(([, own]) => own.type).map(([id, own]) => [id, own.type]);
     const chosen = picked.size
       ? {
@@ -140,7 +146,7 @@ function show(event, layout, seats, tag) {
     isSelling = true;
     try {
       const order = await call("POST", `${api}/events/${event}/orders`, { body, key });
-      say(`Sold for ${money(order.total)}.`);
+      say(phrase("console.desk.sold", { amount: money(order.total) }));
       location.hash = `#/event/${event}/order/${order.id}`;
     } catch (problem) {
       // A refusal did nothing; without an answer the same sale is sent again.
@@ -152,43 +158,43 @@ function show(event, layout, seats, tag) {
   };
   const silence = make("p", { className: "bad", role: "status", hidden: true });
   page(
-    make("p", {}, make("a", { href: `#/event/${event}` }, "Back to the sale")),
-    make("h1", {}, "Sell at the desk"),
+    make("p", {}, make("a", { href: `#/event/${event}` }, phrase("console.back"))),
+    make("h1", {}, phrase("console.desk")),
     silence,
     make(
       "div",
       { className: "grid" },
-      make("section", { className: "card desk" }, make("h2", {}, "Seats"), ...sections.map(block)),
+      make("section", { className: "card desk" }, make("h2", {}, phrase("console.seats")), ...sections.map(block)),
       form(
         { className: "card" },
         sell,
-        make("label", { className: "check" }, blocked, " Sell blocked seats: they do not go on sale in between"),
+        make("label", { className: "check" }, blocked, ` ${phrase("console.desk.blocked")}`),
         list,
         sum,
-        field("Or the best ones of", { name: "category" }, "select", ...options),
-        field("How many (empty: those picked)", { name: "quantity", type: "number", min: 0, max: 100 }),
+        field(phrase("console.desk.best"), { name: "category" }, "select", ...options),
+        field(phrase("console.desk.how_many"), { name: "quantity", type: "number", min: 0, max: 100 }),
         field(
-          "Paid by",
+          phrase("console.desk.paid_by"),
           { name: "method" },
           "select",
-          ...methods.map(([value, name]) => make("option", { value }, name)),
+          ...methods.map((value) => make("option", { value }, phrase(`console.desk.method.${value}`))),
         ),
-        field("Name", { name: "name", required: true, maxLength: 200 }),
-        field("E-mail for the tickets (empty: none is sent)", { name: "email", type: "email", maxLength: 254 }),
-        make("button", { className: "primary" }, "Sell"),
+        field(phrase("console.name"), { name: "name", required: true, maxLength: 200 }),
+        field(phrase("console.desk.email"), { name: "email", type: "email", maxLength: 254 }),
+        make("button", { className: "primary" }, phrase("console.desk.sell")),
       ),
     ),
   );
   const changed = () => {
     for (const [id, element] of buttons) {
-      element.title = stateOf(id);
+      element.title = seatState(stateOf(id));
       element.disabled = !isOffered(id);
     }
     if (isSelling) return;
     const gone = [...picked].filter(([id]) => !isOffered(id));
     for (const [id, own] of gone) toggle(id, own.seat, own.category);
     const places = gone.map(([, own]) => placeOf(own.seat)).join("; ");
-    if (gone.length) say(`Left out, as someone else has it now: ${places}.`);
+    if (gone.length) say(phrase("console.desk.gone", { places }));
   };
   const live = new LiveSeats(
     () => fetchSeats(call, `/api/v1/events/${event}`),
@@ -200,7 +206,7 @@ function show(event, layout, seats, tag) {
       onSilence: (since) => {
         silence.hidden = !since;
         const at = since ? new Date(since).toLocaleTimeString(locale) : "";
-        silence.textContent = `No news from the server since ${at}: the seats are as old as that.`;
+        silence.textContent = phrase("console.silence.seats", { since: at });
       },
     },
   );

@@ -1,17 +1,21 @@
 // @ts-check
 // Parts of the console about mail to buyers: what was sent about an order, and what cannot be sent.
-import { call, locale } from "./api.js";
+import { call, locale, phrase } from "./api.js";
 import { api, button, may, table } from "./console.js";
 import { make } from "./make.js";
 
-/** @type {Record<string, string>} */
-const kinds = { confirmed: "Tickets", refunded: "Refund", cancelled: "Cancellation", changed: "Change of the event" };
+/** @param {string} kind */
+const kindOf = (kind) => phrase(`console.mail.kind.${kind}`);
+
+/** @param {...string} names of columns */
+const headings = (...names) => names.map((name) => phrase(`console.mail.column.${name}`));
 
 /** What became of a mail, in words. @param {any} mail */
 function fate(mail) {
-  if (mail.state === "sent") return `Sent ${new Date(mail.done_at).toLocaleString(locale)}`;
-  if (mail.state === "failed") return `Not sent: ${mail.reason}`;
-  return mail.reason ? `Waits: ${mail.reason}` : "Being sent";
+  if (mail.state === "sent")
+    return phrase("console.mail.sent", { time: new Date(mail.done_at).toLocaleString(locale) });
+  if (mail.state === "failed") return phrase("console.mail.not_sent", { reason: mail.reason });
+  return mail.reason ? phrase("console.mail.waits", { reason: mail.reason }) : phrase("console.mail.sending");
 }
 
 /** @param {string} text @param {Node[]} inside */
@@ -25,7 +29,7 @@ const card = (text, ...inside) =>
 
 /** @param {string} event @param {any} mail @param {() => Promise<void>} then */
 const retry = (event, mail, then) =>
-  button({}, "Send again", async () => {
+  button({}, phrase("console.send_again"), async () => {
     await call("POST", `${api}/events/${event}/mails/${mail.id}/retry`);
     await then();
   });
@@ -37,8 +41,8 @@ export async function orderMails(event, order) {
   const load = async () => {
     const answer = await call("GET", url);
     const { mails } = answer;
-    const rows = table(["Mail", "For", "Outcome"], mails, (mail) => [
-      make("td", {}, kinds[mail.kind]),
+    const rows = table(headings("mail", "from", "outcome"), mails, (mail) => [
+      make("td", {}, kindOf(mail.kind)),
       make("td", {}, new Date(mail.created_at).toLocaleString(locale)),
       make(
         "td",
@@ -47,17 +51,17 @@ export async function orderMails(event, order) {
         ...(mail.state === "failed" && may("operator") ? [retry(event, mail, async () => void (await load()))] : []),
       ),
     ]);
-    list.replaceChildren(mails.length ? rows : make("p", { className: "soft" }, "None."));
+    list.replaceChildren(mails.length ? rows : make("p", { className: "soft" }, phrase("console.none")));
     return answer;
   };
   const first = await load();
   if (!first.is_set_up && !first.mails.length) return [];
-  const again = button({}, "Send the tickets again", async () => {
+  const again = button({}, phrase("console.mail.again"), async () => {
     await call("POST", url);
     await load();
-    return "They are being sent.";
+    return phrase("console.mail.again_done");
   });
-  return [card("Mail to the buyer", list, ...(may("operator") && first.is_set_up ? [again] : []))];
+  return [card(phrase("console.mail.to_buyer"), list, ...(may("operator") && first.is_set_up ? [again] : []))];
 }
 
 /** The mails of a sale that cannot be sent; nothing where there are none. @param {string} event @returns {Promise<Node[]>} */
@@ -65,16 +69,16 @@ export async function failedMails(event) {
   const list = make("div");
   const load = async () => {
     const { mails } = await call("GET", `${api}/events/${event}/mails`);
-    const rows = table(["Order", "Mail", "Given up", "Why", ""], mails, (mail) => [
+    const rows = table([...headings("order", "mail", "given_up", "why"), ""], mails, (mail) => [
       make("td", {}, make("a", { href: `#/event/${event}/order/${mail.order}` }, mail.order.slice(0, 12))),
-      make("td", {}, kinds[mail.kind]),
+      make("td", {}, kindOf(mail.kind)),
       make("td", {}, new Date(mail.done_at).toLocaleString(locale)),
-      make("td", {}, mail.reason),
+      make("td", { lang: "en" }, mail.reason),
       make("td", {}, ...(may("operator") ? [retry(event, mail, async () => void (await load()))] : [])),
     ]);
-    list.replaceChildren(mails.length ? rows : make("p", { className: "soft" }, "All of them are being sent again."));
+    list.replaceChildren(mails.length ? rows : make("p", { className: "soft" }, phrase("console.mail.all_again")));
     return mails;
   };
   const mails = await load();
-  return mails.length ? [card("Mails that could not be sent", list)] : [];
+  return mails.length ? [card(phrase("console.mail.failed"), list)] : [];
 }

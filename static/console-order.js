@@ -1,6 +1,6 @@
 // @ts-check
 // The console's pages of one order with its money, and of the payments that need a look.
-import { call, locale } from "./api.js";
+import { call, locale, phrase } from "./api.js";
 import { api, atEnd, button, field, form, may, page, table } from "./console.js";
 import { orderMails } from "./console-mails.js";
 import { reseatForm } from "./console-reseat.js";
@@ -11,55 +11,25 @@ import { categoryName, priceLines } from "./price.js";
 
 const AGAIN_MS = 5000;
 
-/** @type {Record<string, string>} */
-export const orderStates = {
-  paying: "waits for the payment",
-  confirming: "payment being confirmed",
-  confirmed: "confirmed",
-  declined: "declined, may be paid again",
-  expired: "expired",
-  cancelled: "cancelled",
-  refunding: "being refunded",
-  refunded: "refunded",
-  needs_review: "needs a look",
-};
+export const orderStates = [
+  "paying",
+  "confirming",
+  "confirmed",
+  "declined",
+  "expired",
+  "cancelled",
+  "refunding",
+  "refunded",
+  "needs_review",
+];
+/** @param {string} state */
+export const orderState = (state) => phrase(`console.order.state.${state}`) || state;
 
-/** @type {Record<string, string>} */
-const seatStates = {
-  held: "held",
-  sold: "sold",
-  refunding: "money on its way back",
-  refunded: "given back",
-  released: "let go",
-};
+/** @param {string} state */
+const paymentState = (state) => phrase(`console.payment.state.${state}`);
 
-/** @type {Record<string, string>} */
-const paymentStates = {
-  created: "Begun",
-  requires_action: "Waits for the fan, such as for the card or 3-D Secure",
-  processing: "The provider is at work",
-  authorised: "The money is reserved",
-  capturing: "The seats are booked, the money is being taken",
-  captured: "The money was taken",
-  refunding: "Money is on its way back",
-  refunded: "All of the money was given back",
-  failed: "It failed, no money was taken",
-  voiding: "It is being cancelled",
-  voided: "It was cancelled, no money was taken",
-};
-
-/** @type {Record<string, string>} */
-export const reasons = {
-  other_amount: "The provider has another amount or currency than this order.",
-  not_offered: "The provider does not take this payment.",
-  not_captured: "The provider does not take the money that it reserved.",
-  not_cancelled: "The provider does not cancel this payment.",
-  not_refunded: "The provider does not refund this payment.",
-  cancelled: "The provider says that this payment was cancelled, although the money was taken.",
-  refunded_elsewhere: "A part was refunded at the provider itself. For which seats, only you can say.",
-  disputed: "The cardholder disputes this payment at the bank. Its tickets are valid until you make them void.",
-  unclear: "The provider says something about this payment that cannot be.",
-};
+/** Why a payment needs a look. @param {string} reason */
+export const reasonOf = (reason) => phrase(`console.review.reason.${reason}`) || reason;
 
 /** What a settlement is called, and what is asked before. @param {any} review @param {string} how @returns {[string, string]} */
 function settlement(review, how) {
@@ -68,15 +38,14 @@ function settlement(review, how) {
   const stays = ["refunded_elsewhere", "disputed"].includes(review.reason);
   /** @type {Record<string, [string, string]>} */
   const all = {
-    ask_again: ["Ask the provider again", ""],
-    keep: [
-      stays ? "All tickets stay valid" : "Keep the money",
-      stays ? "" : "Keep the money? The tickets that the order has are valid.",
-    ],
-    take_back_seats: ["Void all tickets", "Void all tickets of this order? Its seats go back on sale."],
+    ask_again: [phrase("console.settle.ask_again"), ""],
+    keep: stays
+      ? [phrase("console.settle.stay_valid"), ""]
+      : [phrase("console.settle.keep"), phrase("console.settle.keep.sure")],
+    take_back_seats: [phrase("console.settle.void"), phrase("console.settle.void.sure")],
     give_back: taken
-      ? ["Give the money back", `Give ${amount} back? The seats go back on sale.`]
-      : ["Cancel the order", `Cancel the payment of ${amount}? The seats go back on sale.`],
+      ? [phrase("console.settle.refund"), phrase("console.settle.refund.sure", { amount })]
+      : [phrase("console.settle.cancel"), phrase("console.settle.cancel.sure", { amount })],
   };
   return all[how];
 }
@@ -100,7 +69,9 @@ function settleButton(review, how, then) {
 /** What became of a payment after it was settled. @param {any} details @param {string} payment */
 function outcome(details, payment) {
   const { review } = details.payments.find((/** @type {any} */ one) => one.id === payment);
-  return review ? `It still needs a look. ${reasons[review.reason]} (${review.detail})` : "Settled.";
+  return review
+    ? phrase("console.settle.not_yet", { reason: reasonOf(review.reason), detail: review.detail })
+    : phrase("console.settle.done");
 }
 
 /** @param {string} event @param {string} id @returns {Promise<() => void>} shows the page */
@@ -116,8 +87,8 @@ function show(url, first, mails) {
   const told = make("p", { className: "note", role: "status", hidden: true });
   const seats = make("section", { className: "card wide" });
   const payments = make("div", { className: "wide stack" });
-  const invoices = make("ul", { className: "prices", "aria-label": "Invoices" });
-  const tickets = make("button", { type: "button", hidden: true }, "Tickets as PDF");
+  const invoices = make("ul", { className: "prices", "aria-label": phrase("console.order.invoices") });
+  const tickets = make("button", { type: "button", hidden: true }, phrase("console.order.pdf"));
   tickets.addEventListener("click", () => {
     const pdf = call("GET", `${url}/tickets.pdf`);
     savePdf(`tickets-${first.order.id}`, pdf).catch((problem) => tell(problem.message));
@@ -131,11 +102,11 @@ function show(url, first, mails) {
   const buyer = make("span");
   const draw = (/** @type {any} */ details) => {
     const who = details.order.buyer;
-    buyer.textContent = who ? [who.name, who.email].filter(Boolean).join(", ") : "buyer not shown";
+    buyer.textContent = who ? [who.name, who.email].filter(Boolean).join(", ") : phrase("console.order.no_buyer");
     const text = JSON.stringify(details);
     if (text === shown) return;
     shown = text;
-    pill.textContent = orderStates[details.order.state] ?? details.order.state;
+    pill.textContent = orderState(details.order.state);
     for (const seat of details.seats) if (seat.state !== "sold") chosen.delete(seat.id);
     seats.replaceChildren(...seatTable(details, chosen, refund(details)));
     tickets.hidden = !may("operator") || details.seats.every((/** @type {any} */ seat) => seat.state !== "sold");
@@ -157,28 +128,42 @@ function show(url, first, mails) {
   const refund = (/** @type {any} */ details) => async (/** @type {string[] | null} */ ids) => {
     const sold = details.seats.filter((/** @type {any} */ seat) => seat.state === "sold");
     const back = amountOf(details, sold, ids);
-    const who = details.order.buyer?.name ?? "the buyer";
-    const what = ids ? `for ${ids.join(", ")}` : "for the whole order";
-    if (!confirm(`Refund ${back} to ${who} ${what}? The tickets end now, and the seats go back on sale.`)) return;
+    const who = details.order.buyer?.name ?? phrase("console.refund.buyer");
+    const key = ids ? "console.refund.sure" : "console.refund.sure_all";
+    if (!confirm(phrase(key, { amount: back, who, seats: ids?.join(", ") }))) return;
     await call("POST", `${url}/refund`, { body: ids ? { seats: ids } : {} });
     const now = await call("GET", url);
     draw(now);
     const payment = now.payments.at(-1);
     if (payment.review)
-      tell(`${back} could not be refunded. ${reasons[payment.review.reason]} (${payment.review.detail})`);
-    else if (payment.state === "refunding") tell(`${back} is on its way back: the provider has not answered yet.`);
-    else tell(`${back} was refunded.`);
+      tell(
+        phrase("console.refund.refused", {
+          amount: back,
+          reason: reasonOf(payment.review.reason),
+          detail: payment.review.detail,
+        }),
+      );
+    else
+      tell(
+        phrase(payment.state === "refunding" ? "console.refund.under_way" : "console.refund.done", { amount: back }),
+      );
   };
   const { order } = first;
   const moving = reseatForm(order.event, url, async (reseated) => {
     await reload();
     const { from_label: from, to_label: to } = reseated.tickets[0];
-    const back = reseated.refund.amount ? ` ${money(reseated.refund)} goes back.` : "";
-    tell(`Moved from ${from} to ${to}: the order has another ticket.${back}`);
+    const amount = reseated.refund.amount && money(reseated.refund);
+    tell(phrase(amount ? "console.reseat.done_refund" : "console.reseat.done", { from, to, amount }));
   });
   page(
-    make("p", {}, make("a", { href: `#/event/${order.event}` }, "Back to the sale")),
-    make("div", { className: "heading" }, make("h1", {}, "Order"), pill, make("code", {}, order.id)),
+    make("p", {}, make("a", { href: `#/event/${order.event}` }, phrase("console.back"))),
+    make(
+      "div",
+      { className: "heading" },
+      make("h1", {}, phrase("console.orders.column.order")),
+      pill,
+      make("code", {}, order.id),
+    ),
     make("p", { className: "soft" }, new Date(order.created_at).toLocaleString(locale), " · ", buyer),
     told,
     ...(order.buyer && may("operator") ? [buyerForm(url, order.buyer, draw)] : []),
@@ -201,13 +186,25 @@ function buyerForm(url, buyer, draw) {
       const [name, email] = [elements.name.value.trim(), elements.email.value.trim()];
       const body = { name, ...(email ? { email } : {}) };
       draw(await call("PATCH", url, { body }));
-      return "Corrected.";
+      return phrase("console.order.corrected");
     },
-    field("Name", { name: "name", value: buyer.name, required: true, maxLength: 200, autocomplete: "off" }),
-    field("E-mail", { name: "email", type: "email", value: buyer.email, required: !!buyer.email, autocomplete: "off" }),
-    make("button", {}, "Correct"),
+    field(phrase("console.name"), {
+      name: "name",
+      value: buyer.name,
+      required: true,
+      maxLength: 200,
+      autocomplete: "off",
+    }),
+    field(phrase("console.email"), {
+      name: "email",
+      type: "email",
+      value: buyer.email,
+      required: !!buyer.email,
+      autocomplete: "off",
+    }),
+    make("button", {}, phrase("console.order.correct")),
   );
-  return make("details", { className: "above" }, make("summary", {}, "Correct name or address"), correct);
+  return make("details", { className: "above" }, make("summary", {}, phrase("console.order.correct_buyer")), correct);
 }
 
 /** The amount that a refund of these seats gives back; of all that are sold if none are named. @param {any} details @param {any[]} sold @param {string[] | null} ids */
@@ -238,19 +235,20 @@ function seatTable(details, chosen, refund) {
     const element = /** @type {HTMLButtonElement} */ (some.querySelector("button"));
     element.disabled = !chosen.size;
     element.textContent = chosen.size
-      ? `Refund the chosen seats (${amountOf(details, sold, [...chosen])})`
-      : "Refund the chosen seats";
+      ? phrase("console.refund.chosen_for", { amount: amountOf(details, sold, [...chosen]) })
+      : phrase("console.refund.chosen");
   };
   label();
+  const columns = [...(mayChoose ? ["choose"] : []), "seat", "category", "price", "state"];
   const rows = table(
-    [...(mayChoose ? ["Choose"] : []), "Seat", "Category", "Price", "State"],
+    columns.map((name) => phrase(`console.order.column.${name}`)),
     details.seats,
     (/** @type {any} */ seat) => {
       const box = make("input", {
         type: "checkbox",
         checked: chosen.has(seat.id),
         disabled: seat.state !== "sold",
-        "aria-label": `Choose ${seat.label ?? seat.id}`,
+        "aria-label": phrase("console.order.choose", { seat: seat.label ?? seat.id }),
       });
       box.addEventListener("change", () => {
         chosen.has(seat.id) ? chosen.delete(seat.id) : chosen.add(seat.id);
@@ -260,22 +258,25 @@ function seatTable(details, chosen, refund) {
         ...(mayChoose ? [make("td", {}, box)] : []),
         make("td", {}, seat.label ?? seat.id),
         make("td", {}, categoryName(order, seat)),
-        make("td", {}, money(seat.price)),
-        make("td", {}, seatStates[seat.state]),
+        make("td", { className: "num" }, money(seat.price)),
+        make("td", {}, phrase(`console.seat.state.${seat.state}`)),
       ];
     },
   );
   const gone = [
-    ...(order.refunded ? [`given back ${money(order.refunded)}`] : []),
-    ...(order.charged_back ? [`charged back ${money(order.charged_back)}`] : []),
+    ...(order.refunded ? [phrase("console.order.refunded", { amount: money(order.refunded) })] : []),
+    ...(order.charged_back ? [phrase("console.order.charged_back", { amount: money(order.charged_back) })] : []),
   ];
-  const sums = `${[`Total ${money(order.total)}`, ...gone].join(", ")}.`;
-  const whole = button({ className: "danger" }, `Refund the whole order (${amountOf(details, sold, null)})`, () =>
-    refund(null),
-  );
+  const sums = `${[phrase("console.order.total", { amount: money(order.total) }), ...gone].join(", ")}.`;
+  const all = phrase("console.refund.all", { amount: amountOf(details, sold, null) });
+  const whole = button({ className: "danger" }, all, () => refund(null));
   return [
-    make("h2", {}, "Seats"),
-    make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Seats of the order" }, rows),
+    make("h2", {}, phrase("console.seats")),
+    make(
+      "div",
+      { className: "scroll", tabIndex: 0, role: "region", "aria-label": phrase("console.order.seats") },
+      rows,
+    ),
     make("ul", { className: "prices" }, ...priceLines(order.lines)),
     make("p", {}, sums),
     ...(mayRefund ? [make("div", { className: "line" }, some, whole)] : []),
@@ -285,22 +286,24 @@ function seatTable(details, chosen, refund) {
 /** @param {any} part of a payment that was refunded */
 function refundedFor(part) {
   const moved = (part.differences ?? []).map((/** @type {any} */ one) => one.seat);
-  if (moved.length) return `the move to ${moved.join(", ")}`;
-  return part.seats.join(", ") || (part.done ? "no seat that is named" : "what is left");
+  if (moved.length) return phrase("console.refund.move", { seats: moved.join(", ") });
+  return part.seats.join(", ") || phrase(part.done ? "console.refund.no_seat" : "console.refund.rest");
 }
 
 /** @param {any} payment @param {Set<string>} chosen @param {(details: any, payment: string) => void} settled */
 function paymentCard(payment, chosen, settled) {
   const facts = [
-    `Attempt ${payment.attempt} · ${payment.provider}`,
-    `${money(payment.captured)} of ${money(payment.amount)} taken`,
-    ...(payment.refunded.amount ? [`${money(payment.refunded)} given back`] : []),
-    ...(payment.charged_back.amount ? [`${money(payment.charged_back)} charged back`] : []),
+    phrase("console.payment.attempt", { number: payment.attempt, provider: payment.provider }),
+    phrase("console.payment.taken", { taken: money(payment.captured), amount: money(payment.amount) }),
+    ...(payment.refunded.amount ? [phrase("console.payment.refunded", { amount: money(payment.refunded) })] : []),
+    ...(payment.charged_back.amount
+      ? [phrase("console.payment.charged_back", { amount: money(payment.charged_back) })]
+      : []),
   ];
   const told = (/** @type {any} */ step, /** @type {number} */ at) =>
     step.state === "captured" && !step.note && payment.history[at - 1]?.state === "refunding"
-      ? "A part of the money was given back"
-      : paymentStates[step.state];
+      ? phrase("console.payment.part_refunded")
+      : paymentState(step.state);
   const steps = payment.history.map((/** @type {any} */ step, /** @type {number} */ at) =>
     make(
       "li",
@@ -310,17 +313,24 @@ function paymentCard(payment, chosen, settled) {
     ),
   );
   const parts = payment.refunds.map((/** @type {any} */ part) =>
-    make("li", {}, `${money(part.amount)} ${part.done ? "given back" : "on its way back"} for ${refundedFor(part)}`),
-  );
-  const disputes = payment.disputes.map((/** @type {any} */ one) => {
-    const until =
-      one.due_at && one.state === "open" ? `, evidence until ${new Date(one.due_at).toLocaleString(locale)}` : "";
-    return make(
+    make(
       "li",
       {},
-      `${money(one.amount)}, ${one.reason.replaceAll("_", " ")}: ${one.state}${until} `,
-      make("code", {}, one.id),
-    );
+      phrase(part.done ? "console.refund.part_done" : "console.refund.part", {
+        amount: money(part.amount),
+        what: refundedFor(part),
+      }),
+    ),
+  );
+  const disputes = payment.disputes.map((/** @type {any} */ one) => {
+    const isDue = one.due_at && one.state === "open";
+    const words = phrase(isDue ? "console.dispute.due" : "console.dispute", {
+      amount: money(one.amount),
+      reason: one.reason.replaceAll("_", " "),
+      state: phrase(`console.dispute.state.${one.state}`),
+      time: isDue ? new Date(one.due_at).toLocaleString(locale) : "",
+    });
+    return make("li", {}, `${words} `, make("code", {}, one.id));
   });
   // The refund of what was left of the order names no seats, and is not among the others.
   const back = payment.refunds.reduce(
@@ -328,22 +338,34 @@ function paymentCard(payment, chosen, settled) {
     0,
   );
   const rest = { ...payment.refunded, amount: payment.refunded.amount - back };
-  if (parts.length && rest.amount > 0) parts.push(make("li", {}, `${money(rest)} given back for what was left`));
+  if (parts.length && rest.amount > 0)
+    parts.push(
+      make("li", {}, phrase("console.refund.part_done", { amount: money(rest), what: phrase("console.refund.rest") })),
+    );
   return make(
     "section",
     { className: "card" },
-    make("h2", {}, paymentStates[payment.state]),
+    make("h2", {}, paymentState(payment.state)),
     make("p", {}, facts.join(" · ")),
     ...(payment.reference
-      ? [make("p", { className: "soft" }, "At the provider: ", make("code", {}, payment.reference))]
+      ? [
+          make(
+            "p",
+            { className: "soft" },
+            `${phrase("console.payment.reference")} `,
+            make("code", {}, payment.reference),
+          ),
+        ]
       : []),
     ...(payment.outside
-      ? [make("p", { className: "note" }, `Settled outside of the provider: ${payment.outside}`)]
+      ? [make("p", { className: "note" }, phrase("console.payment.outside", { note: payment.outside }))]
       : []),
     ...(payment.review ? reviewBox(payment.review, chosen, settled) : []),
-    ...(parts.length ? [make("h3", {}, "Refunds"), make("ul", {}, ...parts)] : []),
-    ...(disputes.length ? [make("h3", {}, "Disputes"), make("ul", {}, ...disputes)] : []),
-    ...(steps.length ? [make("h3", {}, "History"), make("ol", { className: "history" }, ...steps)] : []),
+    ...(parts.length ? [make("h3", {}, phrase("console.payment.refunds")), make("ul", {}, ...parts)] : []),
+    ...(disputes.length ? [make("h3", {}, phrase("console.payment.disputes")), make("ul", {}, ...disputes)] : []),
+    ...(steps.length
+      ? [make("h3", {}, phrase("console.history")), make("ol", { className: "history" }, ...steps)]
+      : []),
   );
 }
 
@@ -355,17 +377,26 @@ function reviewBox(review, chosen, settled) {
     : [];
   if (may("operator") && review.settlements.includes("take_back_seats"))
     buttons.push(
-      button({}, "Take the chosen seats back", async () => {
-        if (!chosen.size) throw new Error("Choose the seats above whose money it was.");
-        if (!confirm(`Take ${[...chosen].join(", ")} back? Their tickets end, and no more money goes back.`)) return;
+      button({}, phrase("console.settle.take_back"), async () => {
+        if (!chosen.size) throw new Error(phrase("console.settle.choose_seats"));
+        if (!confirm(phrase("console.settle.take_back.sure", { seats: [...chosen].join(", ") }))) return;
         then(
           await call("POST", `${reviewUrl(review)}/settle`, { body: { how: "take_back_seats", seats: [...chosen] } }),
         );
       }),
     );
   return [
-    make("p", { className: "warn" }, make("strong", {}, "Needs a look. "), reasons[review.reason]),
-    make("p", { className: "soft" }, `Since ${new Date(review.since).toLocaleString(locale)}: ${review.detail}.`),
+    make(
+      "p",
+      { className: "warn" },
+      make("strong", {}, phrase("console.review.needed")),
+      ` ${reasonOf(review.reason)}`,
+    ),
+    make(
+      "p",
+      { className: "soft" },
+      phrase("console.review.since", { time: new Date(review.since).toLocaleString(locale), detail: review.detail }),
+    ),
     ...(buttons.length ? [make("div", { className: "line" }, ...buttons)] : []),
     ...(may("admin") && review.outside.length ? [outsideForm(review, then)] : []),
   ];
@@ -373,29 +404,26 @@ function reviewBox(review, chosen, settled) {
 
 /** @param {any} review @param {(details: any) => void} then */
 function outsideForm(review, then) {
-  /** @type {Record<string, string>} */
-  const words = {
-    paid: "The order is paid: its tickets are valid",
-    returned: "The order is not paid, or paid back: its seats are free",
-  };
-  const options = review.outside.map((/** @type {string} */ value) => make("option", { value }, words[value]));
+  const options = review.outside.map((/** @type {string} */ value) =>
+    make("option", { value }, phrase(`console.outside.${value}`)),
+  );
   return make(
     "details",
     {},
-    make("summary", {}, "Settled outside of the provider"),
+    make("summary", {}, phrase("console.outside")),
     form(
       {},
       async (f) => {
         const body = { outcome: f.elements.outcome.value, note: f.elements.note.value };
         then(await call("POST", `${reviewUrl(review)}/settle-outside`, { body }));
       },
-      field("What was done (it is kept with the order and in the audit log)", {
+      field(phrase("console.outside.note"), {
         name: "note",
         required: true,
         maxLength: 500,
       }),
-      field("So that", { name: "outcome" }, "select", ...options),
-      make("button", {}, "Mark as settled"),
+      field(phrase("console.outside.so"), { name: "outcome" }, "select", ...options),
+      make("button", {}, phrase("console.outside.mark")),
     ),
   );
 }
@@ -410,7 +438,7 @@ export async function reviewsPage() {
       className: "scroll",
       tabIndex: 0,
       role: "region",
-      "aria-label": "Payments that need a look",
+      "aria-label": phrase("console.reviews.title"),
     });
     const told = make("p", { className: "note", role: "status", hidden: true });
     const again = async (/** @type {any} */ details, /** @type {string} */ payment) => {
@@ -420,16 +448,18 @@ export async function reviewsPage() {
     };
     const draw = (/** @type {any[]} */ all) =>
       list.replaceChildren(
-        all.length ? reviewTable(all, again) : make("p", { className: "soft" }, "Nothing needs a look."),
+        all.length ? reviewTable(all, again) : make("p", { className: "soft" }, phrase("console.reviews.none")),
       );
-    page(make("h1", {}, "Payments that need a look"), told, make("section", { className: "card" }, list));
+    page(make("h1", {}, phrase("console.reviews.title")), told, make("section", { className: "card" }, list));
     draw(first);
   };
 }
 
 /** @param {any[]} all @param {(details: any, payment: string) => Promise<void>} then */
 function reviewTable(all, then) {
-  return table(["Since", "Sale", "Order", "Amount", "Why", "Settle"], all, (review) => {
+  const columns = ["since", "sale", "order", "amount", "why", "settle"];
+  const headings = columns.map((name) => phrase(`console.reviews.column.${name}`));
+  return table(headings, all, (review) => {
     const link = make("a", { href: `#/event/${review.event}/order/${review.order}` }, review.order.slice(0, 12));
     const buttons = simple(review).map((/** @type {string} */ how) =>
       settleButton(review, how, (details) => then(details, review.payment)),
@@ -439,7 +469,7 @@ function reviewTable(all, then) {
       make("td", {}, review.event),
       make("td", {}, link),
       make("td", { className: "num" }, money(review.amount)),
-      make("td", {}, `${reasons[review.reason]} `, make("span", { className: "soft" }, review.detail)),
+      make("td", {}, `${reasonOf(review.reason)} `, make("span", { className: "soft", lang: "en" }, review.detail)),
       make("td", {}, ...(may("operator") ? buttons : [])),
     ];
   });
@@ -449,7 +479,7 @@ function reviewTable(all, then) {
 export async function reviewsNote() {
   const all = await reviews().catch(() => []);
   if (!all.length) return [];
-  const link = make("a", { href: "#/reviews" }, "Settle them.");
-  const what = all.length === 1 ? "A payment needs a look. " : `${all.length} payments need a look. `;
-  return [make("p", { className: "note" }, what, link)];
+  const link = make("a", { href: "#/reviews" }, phrase("console.reviews.link"));
+  const what = phrase("console.reviews.count", { count: all.length });
+  return [make("p", { className: "note" }, `${what} `, link)];
 }

@@ -1,24 +1,20 @@
 // @ts-check
 // The console's list of a sale's orders: searched, filtered, page by page, and exported.
-import { call, locale, root } from "./api.js";
+import { call, locale, phrase, root } from "./api.js";
 import { api, button, may, page, say, table } from "./console.js";
 import { failedMails } from "./console-mails.js";
-import { orderStates } from "./console-order.js";
+import { orderState, orderStates } from "./console-order.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
 
 const PAGE_SIZE = 50;
-const exported = [
-  ["orders", "Orders"],
-  ["tickets", "Tickets"],
-  ["door-list", "Door list"],
-  ["payments", "Payments"],
-  ["blocks", "Blocked seats"],
-];
+const exported = ["orders", "tickets", "door-list", "payments", "blocks"];
 
 /** @param {any[]} orders @param {string} event */
 export function orderTable(orders, event) {
-  return table(["Order", "When", "Who", "Seats", "Total", "Given back", "State"], orders, (order) => [
+  const columns = ["order", "when", "who", "seats", "total", "refunded", "state"];
+  const headings = columns.map((name) => phrase(`console.orders.column.${name}`));
+  return table(headings, orders, (order) => [
     make("td", {}, make("a", { href: `#/event/${event}/order/${order.id}` }, order.id.slice(0, 12))),
     make(
       "td",
@@ -29,7 +25,7 @@ export function orderTable(orders, event) {
     make("td", {}, order.seats.map((/** @type {any} */ s) => s.label ?? s.id).join("; ")),
     make("td", { className: "num" }, money(order.total)),
     make("td", { className: "num" }, order.refunded ? money(order.refunded) : "–"),
-    make("td", {}, orderStates[order.state] ?? order.state),
+    make("td", {}, orderState(order.state)),
   ]);
 }
 
@@ -43,21 +39,26 @@ export async function ordersPage(event) {
 
 /** @param {string} url @param {string} event @param {any} first @param {Node[]} mails */
 function show(url, event, first, mails) {
-  const rows = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Orders" });
+  const rows = make("div", {
+    className: "scroll",
+    tabIndex: 0,
+    role: "region",
+    "aria-label": phrase("console.orders"),
+  });
   const text = /** @type {HTMLInputElement} */ (make("input", { name: "q", type: "search", maxLength: 200 }));
-  const states = Object.entries(orderStates).map(([value, name]) => make("option", { value }, name));
+  const states = orderStates.map((value) => make("option", { value }, orderState(value)));
   const state = /** @type {HTMLSelectElement} */ (
-    make("select", { name: "state" }, make("option", { value: "" }, "any"), ...states)
+    make("select", { name: "state" }, make("option", { value: "" }, phrase("console.orders.any")), ...states)
   );
   /** @type {any[]} */ let orders = [];
   /** @type {string | null} */ let next = null;
   /** Number of the newest search; answers to older ones are dropped. */ let asked = 0;
-  const more = button({}, "More", () => load(false));
+  const more = button({}, phrase("console.orders.more"), () => load(false));
   const draw = () => {
-    const none = next ? "None found yet." : "None.";
+    const none = phrase(next ? "console.orders.none_found" : "console.none");
     rows.replaceChildren(orders.length ? orderTable(orders, event) : make("p", { className: "soft" }, none));
     more.hidden = !next;
-    more.firstElementChild?.replaceChildren(orders.length ? "More" : "Look at older orders");
+    more.firstElementChild?.replaceChildren(phrase(orders.length ? "console.orders.more" : "console.orders.older"));
   };
   const take = (/** @type {any} */ list, /** @type {boolean} */ isNew) => {
     orders = isNew ? list.orders : [...orders, ...list.orders];
@@ -73,15 +74,15 @@ function show(url, event, first, mails) {
     const list = await call("GET", `${url}/orders?${query}`);
     if (own !== asked) return;
     take(list, isNew);
-    say(`${orders.length} orders${next ? ", and more" : ""}`);
+    say(phrase(next ? "console.orders.and_more" : "console.orders.count", { count: orders.length }));
   };
   const outcome = make("p", { className: "bad", role: "alert", hidden: true });
   const search = make(
     "form",
     { className: "card line", role: "search" },
-    make("label", {}, may("operator") ? "Name, address, order or seat" : "Order or seat", text),
-    make("label", {}, "State", state),
-    make("button", { className: "primary" }, "Search"),
+    make("label", {}, phrase(may("operator") ? "console.orders.search_all" : "console.orders.search_some"), text),
+    make("label", {}, phrase("console.orders.column.state"), state),
+    make("button", { className: "primary" }, phrase("console.orders.search")),
     outcome,
   );
   search.addEventListener("submit", (submit) => {
@@ -93,7 +94,8 @@ function show(url, event, first, mails) {
       outcome.hidden = false;
     });
   });
-  const exports = exported.map(([name, label]) => {
+  const exports = exported.map((name) => {
+    const label = phrase(`console.export.${name}`);
     const links = ["csv", "xlsx"].map((format) => {
       const href = `${root}${url}/exports/${name}.${format}`;
       const kind = format.toUpperCase();
@@ -105,8 +107,8 @@ function show(url, event, first, mails) {
     make(
       "div",
       { className: "heading above" },
-      make("h1", {}, "Orders"),
-      make("a", { href: `#/event/${event}` }, "Back to the sale"),
+      make("h1", {}, phrase("console.orders")),
+      make("a", { href: `#/event/${event}` }, phrase("console.back")),
     ),
     make(
       "div",
@@ -115,7 +117,7 @@ function show(url, event, first, mails) {
       make("section", { className: "card" }, rows, more),
       ...mails,
       ...(may("operator")
-        ? [make("section", { className: "card exports" }, make("h2", {}, "Export"), ...exports)]
+        ? [make("section", { className: "card exports" }, make("h2", {}, phrase("console.export")), ...exports)]
         : []),
     ),
   );

@@ -1,6 +1,6 @@
 // @ts-check
 // The console's page of a seating plan: it is changed by looking at the difference and confirming it.
-import { call, count, root } from "./api.js";
+import { call, count, phrase, root } from "./api.js";
 import { api, button, page, say, table } from "./console.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
@@ -25,49 +25,52 @@ export async function planPage(event) {
 /** @param {string} event @param {string} text @param {string} currency */
 function show(event, text, currency) {
   const url = `${api}/events/${event}/seating`;
-  const form = new PlanForm(text, currency, "Seating plan");
+  const form = new PlanForm(text, currency, phrase("console.plan"));
   const seen = make("div", { role: "status" });
   /** @param {string} raw @param {any} difference @param {string} [note] */
   const offer = (raw, difference, note) => {
-    const confirm = button({ className: "primary" }, difference ? "Confirm the change" : "Set the plan", async () => {
-      const path = difference ? `${url}?confirm=${difference.confirmation}` : url;
-      try {
-        await call("PUT", path, { raw });
-      } catch (problem) {
-        const { body } = /** @type {any} */ (problem);
-        if (!body?.difference) throw inLines(problem);
-        return offer(raw, body.difference, "Something was sold or changed meanwhile. This is the difference now:");
-      }
-      seen.replaceChildren(make("p", { className: "good" }, "The plan is set. Fans see it from now on."));
-      say("The plan is set.");
-    });
+    const confirm = button(
+      { className: "primary" },
+      phrase(difference ? "console.plan.confirm" : "console.plan.set"),
+      async () => {
+        const path = difference ? `${url}?confirm=${difference.confirmation}` : url;
+        try {
+          await call("PUT", path, { raw });
+        } catch (problem) {
+          const { body } = /** @type {any} */ (problem);
+          if (!body?.difference) throw inLines(problem);
+          return offer(raw, body.difference, phrase("console.plan.again"));
+        }
+        seen.replaceChildren(make("p", { className: "good" }, phrase("console.plan.done")));
+        say(phrase("console.plan.is_set"));
+      },
+    );
     seen.replaceChildren(
-      make("h2", {}, "What changes"),
+      make("h2", {}, phrase("console.plan.changes")),
       ...(note ? [make("p", { className: "warn" }, note)] : []),
-      ...(difference ? shown(difference, currency) : [make("p", {}, "The sale has no seating plan yet.")]),
+      ...(difference ? shown(difference, currency) : [make("p", {}, phrase("console.plan.none"))]),
       confirm,
     );
   };
-  const compare = button({ className: "primary" }, "See what changes", async () => {
+  const compare = button({ className: "primary" }, phrase("console.plan.see"), async () => {
     seen.replaceChildren();
     const raw = await form.read();
-    if (!raw) throw new Error("Give a seating plan.");
+    if (!raw) throw new Error(phrase("console.plan.give"));
     const { difference } = await call("PUT", `${url}?preview=true`, { raw }).catch((problem) => {
       throw inLines(problem);
     });
     offer(raw, difference);
-    say("This is what changes.");
+    say(phrase("console.plan.this_changes"));
   });
   form.area.addEventListener("input", () => seen.replaceChildren());
   page(
-    make("p", {}, make("a", { href: `#/event/${event}` }, "Back to the sale")),
-    make("h1", {}, "Seating plan"),
+    make("p", {}, make("a", { href: `#/event/${event}` }, phrase("console.back"))),
+    make("h1", {}, phrase("console.plan")),
     make(
       "p",
       { className: "soft" },
-      "Also while tickets are sold. Seats that are sold or in a basket stay where they are, tickets keep what was " +
-        "paid for them, and blocked seats stay blocked. You see what changes before anything does. ",
-      make("a", { href: `${root}/e/${event}/seats?preview`, target: "_blank" }, "The plan as fans see it"),
+      `${phrase("console.plan.text")} `,
+      make("a", { href: `${root}/e/${event}/seats?preview`, target: "_blank" }, phrase("console.plan.as_fans")),
     ),
     make("section", { className: "card" }, ...form.elements, compare, seen),
   );
@@ -78,41 +81,42 @@ function inLines(problem) {
   const { errors, more } = problem.body ?? {};
   if (!errors) return problem;
   const lines = errors.map((/** @type {any} */ { detail }) => detail);
-  if (more) lines.push(`and ${more} more`);
+  if (more) lines.push(phrase("console.faults_more", { count: more }));
   return Object.assign(new Error(lines.join("\n")), { status: problem.status });
 }
 
 /** @param {any} difference @param {string} currency @returns {Node[]} */
 function shown(difference, currency) {
   const price = (/** @type {number | null} */ amount) =>
-    amount === null ? "not for sale" : money({ amount, currency });
+    amount === null ? phrase("console.not_for_sale") : money({ amount, currency });
   const cells = (/** @type {string[]} */ ...words) => words.map((text) => make("td", {}, text));
+  const prices = (/** @type {any[]} */ ...all) => all.map((one) => make("td", { className: "num" }, price(one)));
   const numbers = (/** @type {number[]} */ ...all) => all.map((one) => make("td", { className: "num" }, count(one)));
   const list = (/** @type {any} */ { examples, seats }) =>
     make("td", {}, examples.join("; ") + (seats > examples.length ? " …" : ""));
   /** @type {[string, string[], any[], (one: any) => Node[]][]} */
   const parts = [
     [
-      "Added",
-      ["Category", "Seats", "Such as"],
+      "added",
+      ["category", "seats", "examples"],
       difference.added,
       (one) => [...cells(one.category), ...numbers(one.seats), list(one)],
     ],
     [
-      "Removed",
-      ["Category", "Seats", "Of those blocked", "Such as"],
+      "removed",
+      ["category", "seats", "blocked", "examples"],
       difference.removed,
       (one) => [...cells(one.category), ...numbers(one.seats, one.blocked), list(one)],
     ],
     [
-      "Other prices",
-      ["Category", "Now", "Then", "Seats", "Sold: they keep theirs"],
+      "repriced",
+      ["category", "now", "then", "seats", "keep_theirs"],
       difference.repriced,
-      (one) => [...cells(one.category, price(one.from), price(one.to)), ...numbers(one.seats, one.sold)],
+      (one) => [...cells(one.category), ...prices(one.from, one.to), ...numbers(one.seats, one.sold)],
     ],
     [
-      "In another category",
-      ["Now", "Then", "Seats", "Sold: they keep their price", "Such as"],
+      "moved",
+      ["now", "then", "seats", "keep_price", "examples"],
       difference.moved,
       (one) => [...cells(one.from, one.to), ...numbers(one.seats, one.sold), list(one)],
     ],
@@ -124,15 +128,21 @@ function shown(difference, currency) {
       "p",
       {},
       before === capacity
-        ? `${count(capacity)} seats, as now.`
-        : `${count(before)} seats now, ${count(capacity)} then.`,
+        ? phrase("console.plan.as_now", { count: capacity })
+        : phrase("console.plan.other", { before, count: capacity }),
     ),
-    ...(some.length
-      ? []
-      : [make("p", {}, "No seat is added, removed, moved or repriced. Positions and names may differ.")]),
-    ...some.flatMap(([title, headings, rows, of]) => [
-      make("h3", {}, title),
-      make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": title }, table(headings, rows, of)),
-    ]),
+    ...(some.length ? [] : [make("p", {}, phrase("console.plan.same"))]),
+    ...some.flatMap(([part, columns, rows, of]) => {
+      const title = phrase(`console.plan.part.${part}`);
+      const headings = columns.map((name) => phrase(`console.plan.column.${name}`));
+      return [
+        make("h3", {}, title),
+        make(
+          "div",
+          { className: "scroll", tabIndex: 0, role: "region", "aria-label": title },
+          table(headings, rows, of),
+        ),
+      ];
+    }),
   ];
 }

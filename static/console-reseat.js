@@ -1,6 +1,6 @@
 // @ts-check
 // The form on the page of an order that moves a ticket to another seat, with the difference in price shown before.
-import { call, newKey } from "./api.js";
+import { call, newKey, phrase } from "./api.js";
 import { api, button, field, form } from "./console.js";
 import { make } from "./make.js";
 import { money } from "./money.js";
@@ -46,11 +46,21 @@ export function reseatForm(event, url, moved) {
     async () => {
       await preview();
     },
-    make("label", {}, "Ticket of", ticket),
-    field("New seat", { name: "to", required: true, autocomplete: "off", placeholder: "Type a part of it" }),
-    make("label", { className: "check" }, make("input", { type: "checkbox", name: "blocked" }), " Blocked seats, too"),
+    make("label", {}, phrase("console.reseat.ticket"), ticket),
+    field(phrase("console.reseat.to"), {
+      name: "to",
+      required: true,
+      autocomplete: "off",
+      placeholder: phrase("console.reseat.type"),
+    }),
+    make(
+      "label",
+      { className: "check" },
+      make("input", { type: "checkbox", name: "blocked" }),
+      ` ${phrase("console.reseat.blocked")}`,
+    ),
     choices,
-    make("button", {}, "Show the difference"),
+    make("button", {}, phrase("console.reseat.show")),
   );
   const { to, blocked } = /** @type {any} */ (ask).elements;
   // A browser offers no more than a list is short enough for.
@@ -81,24 +91,25 @@ export function reseatForm(event, url, moved) {
       make("h2", {}, title),
       make("ul", { className: "prices" }, ...priceLines(all)),
     ];
+    const amount = positive(difference);
     const [sum, buttons] =
       difference.amount === 0
-        ? ["There is no difference in price.", [act("Move the ticket", body, reseated)]]
+        ? [phrase("console.reseat.same"), [act(phrase("console.reseat.move"), body, reseated)]]
         : difference.amount > 0
           ? [
-              `The new seat costs ${positive(difference)} more. No card is charged again.`,
-              [act("Move it without charge", body, reseated, "waive")],
+              phrase("console.reseat.more", { amount }),
+              [act(phrase("console.reseat.no_charge"), body, reseated, "waive")],
             ]
           : [
-              `The new seat costs ${positive(difference)} less.`,
+              phrase("console.reseat.less", { amount }),
               [
-                act(`Move it and refund ${money(refund)}`, body, reseated, "refund"),
-                act("Move it without a refund", body, reseated, "waive"),
+                act(phrase("console.reseat.refund", { amount: money(refund) }), body, reseated, "refund"),
+                act(phrase("console.reseat.no_refund"), body, reseated, "waive"),
               ],
             ];
     return [
-      ...lines(`Sold: ${one.from_label}`, one.sold_for),
-      ...lines(`New: ${one.to_label}`, one.costs),
+      ...lines(phrase("console.reseat.sold", { seat: one.from_label }), one.sold_for),
+      ...lines(phrase("console.reseat.new", { seat: one.to_label }), one.costs),
       make("p", {}, make("strong", {}, sum)),
       make("div", { className: "line" }, ...buttons),
     ];
@@ -126,7 +137,7 @@ export function reseatForm(event, url, moved) {
     known = await loadSeats(event);
     offer();
   };
-  const element = make("details", { className: "above" }, make("summary", {}, "Move to another seat"), ask, shown);
+  const element = make("details", { className: "above" }, make("summary", {}, phrase("console.reseat")), ask, shown);
   element.addEventListener("toggle", () => {
     if (/** @type {HTMLDetailsElement} */ (element).open) load().catch(() => {});
   });

@@ -1,6 +1,6 @@
 // @ts-check
 // The console's seats: the map of a sale, on which seats are blocked and put back, with reason and owner.
-import { call, count, locale, root } from "./api.js";
+import { call, count, locale, phrase, root } from "./api.js";
 import { api, atEnd, button, field, page, say, table } from "./console.js";
 import { LiveSeats, fetchSeats } from "./live-seats.js";
 import { make } from "./make.js";
@@ -8,7 +8,7 @@ import { MapCard } from "./map-card.js";
 import { sectionParts } from "./map-sections.js";
 import { SeatMap } from "./map.js";
 import { loadCurrencies } from "./money.js";
-import { placeOf, seatParts } from "./seat-list.js";
+import { placeOf, seatParts, seatState } from "./seat-list.js";
 import { AVAILABLE, BLOCKED, states } from "./seat-states.js";
 
 /** Largest number of chosen seats that are named. */
@@ -54,7 +54,7 @@ class SeatsPage {
         className: "map",
         tabIndex: 0,
         role: "application",
-        "aria-label": "Seat map. Arrow keys move, Enter chooses, plus and minus zoom.",
+        "aria-label": phrase("console.map"),
       })
     );
     const mini = /** @type {HTMLCanvasElement} */ (make("canvas", { className: "mini", "aria-hidden": "true" }));
@@ -62,8 +62,8 @@ class SeatsPage {
     const silence = make("p", { className: "bad", role: "status", hidden: true });
     this.outcome = make("div");
     page(
-      make("p", {}, make("a", { href: `#/event/${this.event}` }, "Back to the sale")),
-      make("h1", {}, "Seats"),
+      make("p", {}, make("a", { href: `#/event/${this.event}` }, phrase("console.back"))),
+      make("h1", {}, phrase("console.seats")),
       silence,
       make(
         "div",
@@ -73,11 +73,7 @@ class SeatsPage {
           {},
           this.#tools(),
           make("div", { className: "card map-box" }, canvas, mini, beside),
-          make(
-            "p",
-            { className: "soft" },
-            "Tap seats to choose them; a ring is in a basket, a small dot is sold, a framed square is blocked.",
-          ),
+          make("p", { className: "soft" }, phrase("console.seats.help")),
         ),
         this.#panel(),
       ),
@@ -104,7 +100,7 @@ class SeatsPage {
       onSilence: (since) => {
         silence.hidden = !since;
         const at = since ? new Date(since).toLocaleTimeString(locale) : "";
-        silence.textContent = `No news from the server since ${at}: the seats are as old as that.`;
+        silence.textContent = phrase("console.silence.seats", { since: at });
       },
     });
     live.refresh().catch(() => live.catchUp());
@@ -122,22 +118,29 @@ class SeatsPage {
     };
     return make(
       "div",
-      { className: "line tools", role: "group", "aria-label": "Map" },
-      tool("+", "Zoom in", () => this.map?.zoom(1.4)),
-      tool("−", "Zoom out", () => this.map?.zoom(1 / 1.4)),
-      tool("Whole hall", "Whole hall", () => this.map?.fit()),
+      { className: "line tools", role: "group", "aria-label": phrase("console.map.tools") },
+      tool("+", phrase("console.map.in"), () => this.map?.zoom(1.4)),
+      tool("−", phrase("console.map.out"), () => this.map?.zoom(1 / 1.4)),
+      tool(phrase("console.map.fit"), phrase("console.map.fit"), () => this.map?.fit()),
     );
   }
 
   #panel() {
-    this.ownerField = field("For whom", { maxLength: 100, placeholder: "Promoter", autocomplete: "off" });
+    this.ownerField = field(phrase("console.block.owner"), {
+      maxLength: 100,
+      placeholder: phrase("console.block.owner_sample"),
+      autocomplete: "off",
+    });
     this.ownerField.querySelector("input")?.setAttribute("list", "owners");
-    this.reasonField = field("Reason", { maxLength: 200, placeholder: "Camera position" });
+    this.reasonField = field(phrase("console.block.reason"), {
+      maxLength: 200,
+      placeholder: phrase("console.block.reason_sample"),
+    });
     const value = (/** @type {Element | undefined} */ label) => label?.querySelector("input")?.value.trim() || null;
     const change = async (/** @type {string} */ what, /** @type {any} */ more) => {
       const seats = [...(this.map?.mine ?? [])];
-      if (!seats.length) throw new Error("Choose seats on the map first.");
-      if (seats.length > SEATS_MAX) throw new Error(`At most ${SEATS_MAX} seats at one time.`);
+      if (!seats.length) throw new Error(phrase("console.seats.choose_first"));
+      if (seats.length > SEATS_MAX) throw new Error(phrase("console.seats.too_many", { count: SEATS_MAX }));
       await call("POST", `${this.url}/seats/${what}`, { body: { seats, ...more } }).catch((problem) => {
         throw this.#inWords(problem);
       });
@@ -145,17 +148,16 @@ class SeatsPage {
       this.details.replaceChildren();
       await this.#load();
       this.#showChosen();
-      const seatsText = `${count(seats.length)} seat${seats.length === 1 ? "" : "s"}`;
-      return what === "block" ? `${seatsText} blocked.` : `${seatsText} back on sale.`;
+      return phrase(what === "block" ? "console.block.done" : "console.block.undone", { count: seats.length });
     };
-    const block = button({ className: "primary" }, "Block", () =>
+    const block = button({ className: "primary" }, phrase("console.block"), () =>
       change("block", { owner: value(this.ownerField), reason: value(this.reasonField) }),
     );
-    const unblock = button({}, "Put back on sale", () => change("unblock", {}));
+    const unblock = button({}, phrase("console.unblock"), () => change("unblock", {}));
     return make(
       "section",
       { className: "card" },
-      make("h2", {}, "Chosen"),
+      make("h2", {}, phrase("console.seats.chosen")),
       this.details,
       this.chosen,
       this.ownerField,
@@ -169,9 +171,13 @@ class SeatsPage {
     const links = ["csv", "xlsx"].map((format) => {
       const href = `${root}${this.url}/exports/blocks.${format}`;
       const kind = format.toUpperCase();
-      return make("a", { className: "button", href, download: "", ariaLabel: `Blocked seats, ${kind}` }, kind);
+      return make(
+        "a",
+        { className: "button", href, download: "", ariaLabel: `${phrase("console.export.blocks")}, ${kind}` },
+        kind,
+      );
     });
-    const choose = make("button", { type: "button" }, "Choose these on the map");
+    const choose = make("button", { type: "button" }, phrase("console.block.choose"));
     choose.addEventListener("click", () => {
       this.map?.mine.clear();
       for (const { seat } of this.blocks.seats) this.map?.mine.add(seat);
@@ -181,8 +187,14 @@ class SeatsPage {
     return make(
       "section",
       { className: "card blocks" },
-      make("h2", {}, "Blocked seats"),
-      make("div", { className: "line" }, make("label", {}, "For whom", this.filter), choose, ...links),
+      make("h2", {}, phrase("console.export.blocks")),
+      make(
+        "div",
+        { className: "line" },
+        make("label", {}, phrase("console.block.owner"), this.filter),
+        choose,
+        ...links,
+      ),
       this.list,
     );
   }
@@ -190,11 +202,14 @@ class SeatsPage {
   /** Says what there is to say of a seat, an area, or a section. @param {any} at @returns {string[]} */
   #parts(at) {
     if (at.section) return sectionParts(at.section);
-    if (!at.id) return seatParts(at, this.layout, `${this.map?.free(at.area)} free`);
+    if (!at.id) return seatParts(at, this.layout, phrase("seats.free", { count: this.map?.free(at.area) }));
     const note = this.noteOf?.get(at.id);
-    const chosen = this.map?.mine.has(at.id) ? ["chosen"] : [];
-    const why = note && at.state === BLOCKED ? [note.owner && `for ${note.owner}`, note.reason] : [];
-    return [...seatParts(at, this.layout, states[at.state]), ...why.filter(Boolean), ...chosen];
+    const chosen = this.map?.mine.has(at.id) ? [seatState("chosen")] : [];
+    const why =
+      note && at.state === BLOCKED
+        ? [note.owner && phrase("console.block.for", { owner: note.owner }), note.reason]
+        : [];
+    return [...seatParts(at, this.layout, seatState(states[at.state])), ...why.filter(Boolean), ...chosen];
   }
 
   /** @param {any} seat */
@@ -210,12 +225,12 @@ class SeatsPage {
 
   /** Shows all that is known of a seat. @param {any} seat */
   #showSeat(seat) {
-    const [place, ...rest] = seatParts(seat, this.layout, states[seat.state]);
+    const [place, ...rest] = seatParts(seat, this.layout, seatState(states[seat.state]));
     const note = seat.state === BLOCKED ? this.noteOf?.get(seat.id) : null;
     const facts = [
-      note?.owner && `For ${note.owner}.`,
-      note?.reason && `Reason: ${note.reason}.`,
-      note?.by && `Blocked by ${note.by} on ${new Date(note.at).toLocaleString(locale)}.`,
+      note?.owner && phrase("console.block.for_owner", { owner: note.owner }),
+      note?.reason && phrase("console.block.because", { reason: note.reason }),
+      note?.by && phrase("console.block.by", { name: note.by, time: new Date(note.at).toLocaleString(locale) }),
     ];
     this.details.replaceChildren(
       make("p", {}, make("strong", {}, place), ` ${rest.join(" · ")}`),
@@ -228,26 +243,26 @@ class SeatsPage {
     const { map } = this;
     if (!map) return;
     const own = map.seats.slice(area.first, area.first + area.capacity);
-    const quantity = field("How many places", { type: "number", min: 1, max: area.capacity, value: 1 });
+    const quantity = field(phrase("console.how_many"), { type: "number", min: 1, max: area.capacity, value: 1 });
     const pick = (/** @type {number} */ state) => () => {
       const wanted = Number(quantity.querySelector("input")?.value);
       const free = own.filter((seat) => seat.state === state && !map.mine.has(seat.id));
-      if (free.length < wanted) return say(`There are only ${free.length}.`);
+      if (free.length < wanted) return say(phrase("console.only", { count: free.length }));
       // The last ones: fans get the first.
       for (const seat of free.slice(-wanted)) map.mine.add(seat.id);
       map.draw();
       this.#showChosen();
     };
     const buttons = [
-      ["Choose free ones", AVAILABLE],
-      ["Choose blocked ones", BLOCKED],
+      [phrase("console.choose.free"), AVAILABLE],
+      [phrase("console.choose.blocked"), BLOCKED],
     ].map(([text, state]) => {
       const element = make("button", { type: "button" }, String(text));
       element.addEventListener("click", pick(Number(state)));
       return element;
     });
     const blocked = own.filter((seat) => seat.state === BLOCKED).length;
-    const words = ` ${count(map.free(area))} free · ${count(blocked)} blocked`;
+    const words = ` ${phrase("console.area", { free: map.free(area), blocked })}`;
     this.details.replaceChildren(
       make("p", {}, make("strong", {}, area.name), words),
       make("div", { className: "line" }, quantity, ...buttons),
@@ -257,8 +272,8 @@ class SeatsPage {
 
   #showChosen() {
     const seats = [...(this.map?.mine ?? [])].map((id) => this.map?.byId.get(id)).filter(Boolean);
-    const none = make("p", { className: "soft" }, "Nothing yet. Tap seats on the map.");
-    const clear = make("button", { type: "button", className: "quiet" }, "Choose none");
+    const none = make("p", { className: "soft" }, phrase("console.seats.nothing"));
+    const clear = make("button", { type: "button", className: "quiet" }, phrase("console.choose.none"));
     clear.addEventListener("click", () => {
       this.map?.mine.clear();
       this.map?.draw();
@@ -266,8 +281,10 @@ class SeatsPage {
       this.#showChosen();
     });
     const names = seats.slice(0, NAMED_MAX).map(placeOf);
-    const more = seats.length > NAMED_MAX ? ` and ${count(seats.length - NAMED_MAX)} more` : "";
-    const text = `${count(seats.length)}: ${names.join("; ")}${more}.`;
+    const more = seats.length - NAMED_MAX;
+    const list = names.join("; ");
+    const all = more > 0 ? phrase("console.and_more", { list, count: more }) : list;
+    const text = `${count(seats.length)}: ${all}.`;
     this.chosen.replaceChildren(...(seats.length ? [make("p", {}, text), clear] : [none]));
   }
 
@@ -296,19 +313,21 @@ class SeatsPage {
     const named = owners.filter((/** @type {any} */ one) => one.owner);
     this.names.replaceChildren(...named.map((/** @type {any} */ one) => make("option", { value: one.owner })));
     const options = owners.map((/** @type {any} */ one) => {
-      const text = `${one.owner ?? "no one named"} (${count(one.seats)})`;
+      const text = `${one.owner ?? phrase("console.block.no_one")} (${count(one.seats)})`;
       return make("option", { value: one.owner ?? "" }, text);
     });
-    this.filter.replaceChildren(make("option", { value: "*" }, "All"), ...options);
+    this.filter.replaceChildren(make("option", { value: "*" }, phrase("console.block.all")), ...options);
     this.filter.value = this.owner ?? "*";
-    const rows = table(["Seat", "Category", "For whom", "Reason", "Blocked by", "On"], seats, (one) =>
+    const columns = ["seat", "category", "owner", "reason", "name", "time"];
+    const headings = columns.map((name) => phrase(`console.block.column.${name}`));
+    const rows = table(headings, seats, (one) =>
       [one.label, one.category, one.owner ?? "", one.reason ?? "", one.by ?? ""]
         .map((text) => make("td", {}, text))
         .concat(make("td", {}, one.at ? new Date(one.at).toLocaleString(locale) : "")),
     );
-    const region = { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Blocked seats" };
-    const none = make("p", { className: "soft" }, "None.");
-    const rest = more ? [make("p", { className: "soft" }, `And ${count(more)} more: an export has all.`)] : [];
+    const region = { className: "scroll", tabIndex: 0, role: "region", "aria-label": phrase("console.export.blocks") };
+    const none = make("p", { className: "soft" }, phrase("console.none"));
+    const rest = more ? [make("p", { className: "soft" }, phrase("console.block.more", { count: more }))] : [];
     this.list.replaceChildren(...(seats.length ? [make("div", region, rows), ...rest] : [none]));
   }
 
@@ -320,7 +339,7 @@ class SeatsPage {
       const seat = this.map?.byId.get(id);
       return seat ? placeOf(seat) : id;
     });
-    const words = `Held or sold, so they cannot be blocked: ${places.join("; ")}.`;
+    const words = phrase("console.block.taken", { places: places.join("; ") });
     return Object.assign(new Error(words), { status: problem.status });
   }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 // The console's page of all settings of a sale that have no form elsewhere: times, line, gate, selling rules.
-import { call } from "./api.js";
+import { call, phrase } from "./api.js";
 import { api, field, form, page } from "./console.js";
 import { chargesForms } from "./charges-form.js";
 import { inWords, zoneField, zoneOf } from "./event-form.js";
@@ -13,84 +13,84 @@ import { toInstant, toLocal } from "./zones.js";
 const seconds = { min: 1, max: 86400 };
 /** @type {Setting[]} */
 const times = [
-  ["prequeue_opens_at", "The line opens (empty: with the sale)", "time"],
-  ["sale_opens_at", "The sale opens (empty: at once)", "time"],
-  ["closes_at", "It closes (empty: never)", "time"],
-  ["retention_days", "Days the line is kept after that", "number", { min: 1, max: 365 }],
+  ["prequeue_opens_at", phrase("console.set.prequeue"), "time"],
+  ["sale_opens_at", phrase("console.set.sale"), "time"],
+  ["closes_at", phrase("console.set.closes"), "time"],
+  ["retention_days", phrase("console.set.kept"), "number", { min: 1, max: 365 }],
 ];
 /** @type {Setting[]} */
 const line = [
   [
     "order",
-    "Order (fixed once someone is in line)",
+    phrase("console.set.order"),
     "choice",
     [
-      ["fifo", "First come, first served"],
-      ["draw", "A draw among those in line when the sale opens"],
+      ["fifo", phrase("console.order.fifo")],
+      ["draw", phrase("console.order.draw")],
     ],
   ],
-  ["admission.rate_per_minute", "Fans a minute, at most", "number", { min: 0, max: 6000000 }],
-  ["admission.max_active", "Inside at one time, at most", "number", { min: 0, max: 1000000 }],
-  ["admission.batch_seconds", "Seconds from one group to the next", "number", { min: 1, max: 60 }],
-  ["admission.claim_seconds", "Seconds to come when it is a fan's turn", "number", seconds],
-  ["admission.session_seconds", "Seconds to shop", "number", seconds],
-  ["admission.extension_seconds", "Seconds more for fans who ask, once (0: none)", "number", { min: 0, max: 86400 }],
-  ["admission.away_seconds", "Seconds a place is kept whose page is closed", "number", seconds],
+  ["admission.rate_per_minute", phrase("console.set.rate_max"), "number", { min: 0, max: 6000000 }],
+  ["admission.max_active", phrase("console.new.active"), "number", { min: 0, max: 1000000 }],
+  ["admission.batch_seconds", phrase("console.set.batch"), "number", { min: 1, max: 60 }],
+  ["admission.claim_seconds", phrase("console.set.claim"), "number", seconds],
+  ["admission.session_seconds", phrase("console.set.session"), "number", seconds],
+  ["admission.extension_seconds", phrase("console.set.extension"), "number", { min: 0, max: 86400 }],
+  ["admission.away_seconds", phrase("console.set.away"), "number", seconds],
 ];
 /** @type {Setting[]} */
 const beacon = [
   [
     "beacon.name",
-    "Public randomness in a draw",
+    phrase("console.set.beacon"),
     "choice",
     [
-      ["", "None"],
+      ["", phrase("console.set.beacon.none")],
       ["quicknet", "drand quicknet"],
       ["default", "drand default"],
     ],
   ],
-  ["beacon.round", "Its round", "number", { min: 1, required: false }],
+  ["beacon.round", phrase("console.set.round"), "number", { min: 1, required: false }],
 ];
 /** @type {Setting[]} */
 const gate = [
-  ["checkout_url", "Shop elsewhere (empty: our checkout)", "text", { placeholder: "https://…", maxLength: 2000 }],
-  ["passthrough_before_opening", "The gate lets everyone pass before the line opens", "check"],
-  ["passthrough_after_closing", "The gate lets everyone pass after it closes", "check"],
+  ["checkout_url", phrase("console.set.url"), "text", { placeholder: "https://…", maxLength: 2000 }],
+  ["passthrough_before_opening", phrase("console.set.before"), "check"],
+  ["passthrough_after_closing", phrase("console.set.after"), "check"],
 ];
 /** @type {Setting[]} */
 const rules = [
-  ["hold_seconds", "Seconds that seats stay in a basket", "number", seconds],
-  ["hold_max_seconds", "Seconds they are kept for a payment, at most", "number", seconds],
-  ["max_seats_per_order", "Seats in one order, at most", "number", { min: 1, max: 100 }],
-  ["max_seats_per_visitor", "Seats of one fan, at most", "number", { min: 1, max: 1000 }],
-  ["currency", "Currency (fixed once something was in a basket)", "text", { pattern: "[A-Z]{3}", required: true }],
+  ["hold_seconds", phrase("console.set.hold"), "number", seconds],
+  ["hold_max_seconds", phrase("console.set.hold_max"), "number", seconds],
+  ["max_seats_per_order", phrase("console.set.seats_order"), "number", { min: 1, max: 100 }],
+  ["max_seats_per_visitor", phrase("console.set.seats_fan"), "number", { min: 1, max: 1000 }],
+  ["currency", phrase("console.set.currency"), "text", { pattern: "[A-Z]{3}", required: true }],
   [
     "orphans",
-    "A single free seat between others",
+    phrase("console.set.orphans"),
     "choice",
     [
-      ["avoid", "is avoided where we choose"],
-      ["forbid", "may not be left by fans"],
-      ["allow", "may be left"],
+      ["avoid", phrase("console.set.orphans.avoid")],
+      ["forbid", phrase("console.set.orphans.forbid")],
+      ["allow", phrase("console.set.orphans.allow")],
     ],
   ],
   [
     "late_payment",
-    "Money that comes after its seats went back on sale",
+    phrase("console.set.late"),
     "choice",
     [
-      ["exact_seats", "buys them if they are still free"],
-      ["same_category", "buys them, or others of their category"],
-      ["void", "buys nothing, and goes back"],
+      ["exact_seats", phrase("console.set.late.exact")],
+      ["same_category", phrase("console.set.late.category")],
+      ["void", phrase("console.set.late.void")],
     ],
   ],
   [
     "order_fee_refund",
-    "Fees of an order go back",
+    phrase("console.set.fee_refund"),
     "choice",
     [
-      ["last_seat", "with its last seat"],
-      ["never", "never"],
+      ["last_seat", phrase("console.set.fee_refund.last")],
+      ["never", phrase("console.set.fee_refund.never")],
     ],
   ],
 ];
@@ -101,16 +101,16 @@ export async function settingsPage(event) {
   const [settings, selling] = await Promise.all([call("GET", url), call("GET", `${url}/checkout`), loadCurrencies()]);
   return () =>
     page(
-      make("p", {}, make("a", { href: `#/event/${event}` }, "Back to the sale")),
-      make("h1", {}, `Settings of ${settings.name}`),
+      make("p", {}, make("a", { href: `#/event/${event}` }, phrase("console.back"))),
+      make("h1", {}, phrase("console.settings.of", { name: settings.name })),
       make(
         "div",
         { className: "grid" },
         timesForm(url, settings),
-        settingsForm("The line", line, url, settings),
+        settingsForm(phrase("console.settings.line"), line, url, settings),
         beaconForm(url, settings),
-        settingsForm("The way in", gate, url, settings),
-        settingsForm("Selling rules", rules, `${url}/checkout`, selling),
+        settingsForm(phrase("console.settings.way_in"), gate, url, settings),
+        settingsForm(phrase("console.settings.rules"), rules, `${url}/checkout`, selling),
         ...chargesForms(`${url}/checkout`, selling),
       ),
     );
@@ -171,19 +171,19 @@ function settingsForm(title, all, url, before, more = [], zone = "UTC") {
     { className: "card" },
     async (own) => {
       const body = changed(all, own, before);
-      if (!Object.keys(body).length) return "Nothing is changed.";
+      if (!Object.keys(body).length) return phrase("console.settings.unchanged");
       const after = await call("PATCH", url, { body }).catch((problem) => {
         throw named(inWords(problem), problem, all);
       });
       Object.assign(before, after);
       const kept = own.elements.zone;
       if (kept) kept.dataset.kept = zoneOf(own);
-      return "Saved. It holds from now on.";
+      return phrase("console.settings.saved");
     },
     make("h2", {}, title),
     ...more,
     ...all.map((setting) => input(setting, valueAt(before, setting[0]), zone)),
-    make("button", { className: "primary" }, "Save"),
+    make("button", { className: "primary" }, phrase("console.save")),
   );
 }
 
@@ -207,7 +207,7 @@ function timesForm(url, settings) {
   const label = zoneField(zone);
   const own = /** @type {HTMLInputElement} */ (label.querySelector("input"));
   own.dataset.kept = own.value;
-  return settingsForm("When", times, url, settings, [label], own.value);
+  return settingsForm(phrase("console.settings.when"), times, url, settings, [label], own.value);
 }
 
 /** Public randomness is one value: a name and a round, or none. @param {string} url @param {any} settings */
@@ -217,20 +217,15 @@ function beaconForm(url, settings) {
     async (own) => {
       const name = own.elements["beacon.name"].value;
       const round = Number(own.elements["beacon.round"].value);
-      if (name && !round) throw new Error("Give the round too: one that is published after the sale opens.");
+      if (name && !round) throw new Error(phrase("console.beacon.no_round"));
       await call("PATCH", url, { body: { beacon: name ? { name, round } : null } }).catch((problem) => {
         throw inWords(problem);
       });
-      return "Saved.";
+      return phrase("console.beacon.saved");
     },
-    make("h2", {}, "A draw that can be checked"),
-    make(
-      "p",
-      { className: "soft" },
-      "A round of public randomness, named in advance, is mixed into the draw, so that not even you know its order. " +
-        "It can be changed until someone is in line.",
-    ),
+    make("h2", {}, phrase("console.beacon")),
+    make("p", { className: "soft" }, phrase("console.beacon.text")),
     ...beacon.map((setting) => input(setting, valueAt(settings, setting[0]))),
-    make("button", { className: "primary" }, "Save"),
+    make("button", { className: "primary" }, phrase("console.save")),
   );
 }

@@ -1,34 +1,27 @@
 // @ts-check
 // The console's page of messages: the systems to which events are posted (webhooks), and what was posted to each.
-import { call, locale } from "./api.js";
+import { call, locale, phrase } from "./api.js";
 import { api, button, field, form, may, page, table } from "./console.js";
 import { make } from "./make.js";
 
 const url = `${api}/webhooks`;
 const time = (/** @type {string} */ text) => new Date(text).toLocaleString(locale);
 
-/** @type {Record<string, string>} */
-const states = { enabled: "on", disabled: "off", failed: "off: deliveries fail" };
-
 /** The words of a list, separated by blanks or commas. @param {string} text */
 const words = (text) => text.split(/[\s,]+/).filter(Boolean);
 
 /** Which events it gets, in words. @param {any} webhook */
 function filters(webhook) {
-  const types = webhook.types.length ? webhook.types.join(", ") : "All types of events";
-  const sales = webhook.events.length ? `of ${webhook.events.join(", ")}` : "of all sales";
-  return `${types} ${sales}${webhook.is_ordered ? ", in order" : ""}.`;
+  const types = webhook.types.join(", ") || phrase("console.webhook.all_types");
+  const sales = webhook.events.join(", ") || phrase("console.webhook.all_sales");
+  return phrase(webhook.is_ordered ? "console.webhook.gets_ordered" : "console.webhook.gets", { types, sales });
 }
 
 /** What is wrong with it, and what to do. @param {any} webhook */
 function trouble(webhook) {
   const note = (/** @type {string} */ text) => [make("p", { className: "note" }, text)];
-  if (webhook.state === "failed")
-    return note(
-      `Nothing is posted any more: ${webhook.reason}. Once the receiver is mended, turn it on, and send again what it missed.`,
-    );
-  if (webhook.failing_since)
-    return note(`Every delivery has failed since ${time(webhook.failing_since)}. Each is tried for three days.`);
+  if (webhook.state === "failed") return note(phrase("console.webhook.failed", { reason: webhook.reason }));
+  if (webhook.failing_since) return note(phrase("console.webhook.failing", { time: time(webhook.failing_since) }));
   return [];
 }
 
@@ -43,14 +36,20 @@ const settings = (fields) => ({
 
 /** @param {any} [webhook] */
 const fields = (webhook) => [
-  field("Name", { name: "name", required: true, maxLength: 100, value: webhook?.name ?? "" }),
-  field("Address (https)", { name: "url", type: "url", required: true, maxLength: 1000, value: webhook?.url ?? "" }),
-  field("Types, such as order.confirmed or ticket.* (empty: all)", {
+  field(phrase("console.name"), { name: "name", required: true, maxLength: 100, value: webhook?.name ?? "" }),
+  field(phrase("console.webhook.url"), {
+    name: "url",
+    type: "url",
+    required: true,
+    maxLength: 1000,
+    value: webhook?.url ?? "",
+  }),
+  field(phrase("console.webhook.types"), {
     name: "types",
     value: webhook?.types.join(" ") ?? "",
     autocapitalize: "none",
   }),
-  field("Sales, by their addresses (empty: all)", {
+  field(phrase("console.webhook.sales"), {
     name: "events",
     value: webhook?.events.join(" ") ?? "",
     autocapitalize: "none",
@@ -59,7 +58,7 @@ const fields = (webhook) => [
     "label",
     { className: "check" },
     make("input", { name: "ordered", type: "checkbox", checked: webhook?.is_ordered ?? false }),
-    " In order: an event waits until the earlier ones of its order arrived.",
+    ` ${phrase("console.webhook.ordered")}`,
   ),
 ];
 
@@ -68,13 +67,9 @@ const secretCard = (name, secret) =>
   make(
     "section",
     { className: "card", role: "status" },
-    make("h2", {}, `The secret of ${name}`),
+    make("h2", {}, phrase("console.webhook.secret", { name })),
     make("p", {}, make("code", {}, secret)),
-    make(
-      "p",
-      { className: "soft" },
-      "It is shown this once. Give it to the receiver, which checks signatures with it.",
-    ),
+    make("p", { className: "soft" }, phrase("console.webhook.secret_text")),
   );
 
 /** @returns {Promise<() => void>} shows the page */
@@ -87,14 +82,14 @@ export async function messagesPage() {
 function show(webhooks, notes) {
   const again = async (/** @type {Node[]} */ ...notes) => show((await call("GET", url)).webhooks, notes);
   page(
-    make("h1", {}, "Messages"),
-    make("p", { className: "soft" }, "Events of your sales are posted to these systems (webhooks), each one signed."),
+    make("h1", {}, phrase("console.messages")),
+    make("p", { className: "soft" }, phrase("console.webhooks.text")),
     make(
       "div",
       { className: "stack" },
       ...notes,
       ...webhooks.map((webhook) => webhookCard(webhook, again)),
-      ...(webhooks.length ? [] : [make("p", { className: "soft" }, "None yet.")]),
+      ...(webhooks.length ? [] : [make("p", { className: "soft" }, phrase("console.none_yet"))]),
       ...(may("admin") ? [newCard(again)] : []),
     ),
   );
@@ -104,22 +99,22 @@ function show(webhooks, notes) {
 function webhookCard(webhook, then) {
   const own = `${url}/${webhook.id}`;
   const isOn = webhook.state === "enabled";
-  const test = button({}, "Send a test", async () => {
+  const test = button({}, phrase("console.webhook.test"), async () => {
     await call("POST", `${own}/test`);
     location.hash = `#/messages/${webhook.id}`;
   });
   const admins = [
-    button({}, isOn ? "Turn off" : "Turn on", async () => {
+    button({}, phrase(isOn ? "console.webhook.turn_off" : "console.webhook.turn_on"), async () => {
       await call("PATCH", own, { body: { is_enabled: !isOn } });
       await then();
     }),
-    button({}, "New secret", async () => {
-      if (!confirm(`Make a new secret for ${webhook.name}? The one of now signs as well for a day.`)) return;
+    button({}, phrase("console.webhook.new_secret"), async () => {
+      if (!confirm(phrase("console.webhook.new_secret.sure", { name: webhook.name }))) return;
       const { secret } = await call("POST", `${own}/rotate`);
       await then(secretCard(webhook.name, secret));
     }),
-    button({}, "Remove", async () => {
-      if (!confirm(`Remove ${webhook.name}? What waits for it is not posted any more.`)) return;
+    button({}, phrase("console.remove"), async () => {
+      if (!confirm(phrase("console.webhook.remove.sure", { name: webhook.name }))) return;
       await call("DELETE", own);
       await then();
     }),
@@ -131,7 +126,7 @@ function webhookCard(webhook, then) {
       await then();
     },
     ...fields(webhook),
-    make("button", {}, "Save"),
+    make("button", {}, phrase("console.save")),
   );
   return make(
     "section",
@@ -140,16 +135,22 @@ function webhookCard(webhook, then) {
       "div",
       { className: "heading" },
       make("h2", {}, make("a", { href: `#/messages/${webhook.id}` }, webhook.name)),
-      make("span", { className: "pill" }, states[webhook.state]),
+      make("span", { className: "pill" }, phrase(`console.webhook.state.${webhook.state}`)),
     ),
     make("p", {}, make("code", {}, webhook.url)),
     make("p", { className: "soft" }, filters(webhook)),
     ...trouble(webhook),
     ...(webhook.old_secret_until
-      ? [make("p", { className: "soft" }, `The secret before signs as well until ${time(webhook.old_secret_until)}.`)]
+      ? [
+          make(
+            "p",
+            { className: "soft" },
+            phrase("console.webhook.old_secret", { time: time(webhook.old_secret_until) }),
+          ),
+        ]
       : []),
     make("div", { className: "line" }, ...(isOn ? [test] : []), ...(may("admin") ? admins : [])),
-    ...(may("admin") ? [make("details", {}, make("summary", {}, "Change"), change)] : []),
+    ...(may("admin") ? [make("details", {}, make("summary", {}, phrase("console.webhook.change")), change)] : []),
   );
 }
 
@@ -158,7 +159,7 @@ const newCard = (then) =>
   make(
     "section",
     { className: "card" },
-    make("h2", {}, "New webhook"),
+    make("h2", {}, phrase("console.webhook.new")),
     form(
       {},
       async (f) => {
@@ -166,16 +167,15 @@ const newCard = (then) =>
         await then(secretCard(webhook.name, secret));
       },
       ...fields(),
-      make("button", { className: "primary" }, "Add it"),
+      make("button", { className: "primary" }, phrase("console.webhook.add")),
     ),
   );
 
 /** What became of a delivery, in words. @param {any} delivery */
 function outcome(delivery) {
-  const tried = delivery.attempts === 1 ? "1 attempt" : `${delivery.attempts} attempts`;
-  if (delivery.state === "delivered") return `Delivered ${time(delivery.done_at)}, ${tried}`;
-  if (delivery.state === "failed") return `Given up ${time(delivery.done_at)}, ${tried}`;
-  return delivery.attempts ? `Waits until ${time(delivery.next_at)}, ${tried}` : "Waits";
+  const { state, attempts, done_at, next_at } = delivery;
+  if (state === "waiting" && !attempts) return phrase("console.delivery.new");
+  return phrase(`console.delivery.${state}`, { count: attempts, time: time(state === "waiting" ? next_at : done_at) });
 }
 
 /** @param {string} id @returns {Promise<() => void>} shows the page */
@@ -191,16 +191,18 @@ function showDeliveries(own, webhook, first) {
   let { deliveries, next } = first;
   const list = make("div");
   const load = async () => take(await call("GET", `${own}/deliveries`), true);
-  const more = button({}, "Older ones", async () =>
+  const more = button({}, phrase("console.delivery.older"), async () =>
     take(await call("GET", `${own}/deliveries?after=${encodeURIComponent(next)}`), false),
   );
   const again = (/** @type {any} */ delivery) =>
-    button({}, "Send again", async () => {
+    button({}, phrase("console.send_again"), async () => {
       await call("POST", `${own}/deliveries/${delivery.id}/resend`);
       await load();
     });
+  const columns = ["event", "sale", "happened", "outcome", "answer"];
+  const headings = columns.map((name) => phrase(`console.delivery.column.${name}`));
   const rows = () =>
-    table(["Event", "Sale", "Happened", "Outcome", "Answer"], deliveries, (delivery) => [
+    table(headings, deliveries, (delivery) => [
       make("td", {}, delivery.type),
       make("td", {}, delivery.event),
       make("td", {}, time(delivery.created_at)),
@@ -210,10 +212,10 @@ function showDeliveries(own, webhook, first) {
         make("span", {}, outcome(delivery)),
         ...(delivery.state !== "waiting" && webhook.state === "enabled" ? [again(delivery)] : []),
       ),
-      make("td", {}, delivery.status ? `${delivery.status} ` : "", delivery.answer),
+      make("td", { lang: "en" }, delivery.status ? `${delivery.status} ` : "", delivery.answer),
     ]);
   const draw = () => {
-    list.replaceChildren(deliveries.length ? rows() : make("p", { className: "soft" }, "None yet."));
+    list.replaceChildren(deliveries.length ? rows() : make("p", { className: "soft" }, phrase("console.none_yet")));
     more.hidden = !next;
   };
   const take = (/** @type {any} */ answer, /** @type {boolean} */ isNew) => {
@@ -227,16 +229,16 @@ function showDeliveries(own, webhook, first) {
       "div",
       { className: "heading above" },
       make("h1", {}, webhook.name),
-      make("a", { href: "#/messages" }, "All webhooks"),
+      make("a", { href: "#/messages" }, phrase("console.webhooks.all")),
     ),
     ...trouble(webhook),
     make(
       "section",
-      { className: "card scroll", tabIndex: 0, role: "region", "aria-label": "Deliveries" },
-      make("h2", {}, "Deliveries"),
+      { className: "card scroll", tabIndex: 0, role: "region", "aria-label": phrase("console.deliveries") },
+      make("h2", {}, phrase("console.deliveries")),
       list,
       more,
-      button({}, "Look again", load),
+      button({}, phrase("console.delivery.look"), load),
     ),
   );
 }

@@ -1,17 +1,11 @@
 // @ts-check
 // Parts of the organiser's console: its pages, and forms that show a refusal in place.
-import { $ } from "./api.js";
+import { $, phrase } from "./api.js";
 import { make } from "./make.js";
 
 export const api = "/api/v1/organiser";
-export const phases = {
-  scheduled: "not open yet",
-  prequeue: "line open",
-  open: "on sale",
-  paused: "paused",
-  sold_out: "sold out",
-  closed: "closed",
-};
+/** @param {string | undefined} phase none for a draft */
+export const phaseName = (phase) => phrase(`console.phase.${phase ?? "draft"}`);
 
 const roles = ["viewer", "operator", "admin"];
 let ownRole = "viewer";
@@ -52,10 +46,12 @@ export function atEnd(end) {
  * @param {() => Promise<string | void>} act
  */
 async function attempt(outcome, act) {
-  const show = (/** @type {string} */ className, /** @type {string} */ text) => {
+  const show = (/** @type {string} */ className, /** @type {string} */ text, isEnglish = false) => {
     outcome.className = className;
     outcome.textContent = text;
     outcome.hidden = false;
+    if (isEnglish) outcome.lang = "en";
+    else outcome.removeAttribute("lang");
   };
   outcome.hidden = true;
   try {
@@ -66,7 +62,8 @@ async function attempt(outcome, act) {
   } catch (problem) {
     const p = /** @type {any} */ (problem);
     if (p.status === 401) return void dispatchEvent(new Event("signed-out"));
-    show("bad", p.message);
+    // Refusals of the API are in English.
+    show("bad", p.message, Boolean(p.body?.title));
   }
 }
 
@@ -104,9 +101,15 @@ export function button(set, text, act) {
 /** @param {string} text @param {Record<string, any>} set @param {string} [tag] @param {...(Node|string)} inside */
 export const field = (text, set, tag = "input", ...inside) => make("label", {}, text, make(tag, set, ...inside));
 
-/** @param {string[]} headings @param {any[]} rows @param {(row: any) => any[]} cells */
+/**
+ * A table; headings of numbers are aligned as they are.
+ * @param {string[]} headings @param {any[]} rows @param {(row: any) => any[]} cells
+ */
 export function table(headings, rows, cells) {
-  const head = make("tr", {}, ...headings.map((text) => make("th", { scope: "col" }, text)));
   const body = rows.map((row) => make("tr", {}, ...cells(row)));
+  const isOfNumbers = (/** @type {number} */ at) => body.some((row) => row.children[at]?.classList.contains("num"));
+  const heading = (/** @type {string} */ text, /** @type {number} */ at) =>
+    make("th", { scope: "col", className: isOfNumbers(at) ? "num" : "" }, text);
+  const head = make("tr", {}, ...headings.map(heading));
   return make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
 }

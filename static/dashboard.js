@@ -1,7 +1,7 @@
 // @ts-check
 // The console's page of one sale: live figures and plots, steering, its newest orders.
-import { call, locale, root } from "./api.js";
-import { api, atEnd, button, field, form, may, page, phases, say, table } from "./console.js";
+import { call, count, locale, phrase, root } from "./api.js";
+import { api, atEnd, button, field, form, may, page, phaseName, say, table } from "./console.js";
 import { changeOffer } from "./console-changes.js";
 import { orderTable } from "./console-orders.js";
 import { detailFields, inWords, readDetails, zoneField } from "./event-form.js";
@@ -35,7 +35,7 @@ function show(id, settings, samples, prices) {
   const steers = may("operator");
   const pill = make("span", { className: "pill" });
   const silence = make("p", { className: "bad", role: "status", hidden: true });
-  const trouble = make("p", { className: "note", role: "status", hidden: true });
+  const trouble = make("p", { className: "note", role: "status", lang: "en", hidden: true });
   const tell = (/** @type {string | undefined} */ words) => {
     trouble.hidden = !words;
     trouble.textContent = words ?? "";
@@ -47,43 +47,49 @@ function show(id, settings, samples, prices) {
   const shared = make("section", { className: "card" });
   const hourly = hourlySales(url);
   const way = funnel(url);
-  const orders = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Newest orders" });
+  const orders = make("div", {
+    className: "scroll",
+    tabIndex: 0,
+    role: "region",
+    "aria-label": phrase("console.newest"),
+  });
   page(
     make(
       "div",
       { className: "heading above" },
       make("h1", {}, settings.name),
       pill,
+      ...(sells ? [switchButton(url, settings, "paused"), switchButton(url, settings, "passthrough")] : []),
+      ...(may("admin") ? [switchButton(url, settings, "published")] : []),
+      make("a", { href: `#/event/${id}/orders` }, phrase("console.orders")),
       ...(sells
         ? [
-            switchButton(url, settings, "paused", ["Pause", "Resume"]),
-            switchButton(url, settings, "passthrough", ["Let everyone in", "Bring back the line"]),
-          ]
-        : []),
-      ...(may("admin") ? [switchButton(url, settings, "published", ["Publish", "Back to draft"])] : []),
-      make("a", { href: `#/event/${id}/orders` }, "Orders"),
-      ...(sells
-        ? [
-            make("a", { href: `#/event/${id}/desk` }, "Sell at the desk"),
-            make("a", { href: `#/event/${id}/seats` }, "Block seats"),
+            make("a", { href: `#/event/${id}/desk` }, phrase("console.desk")),
+            make("a", { href: `#/event/${id}/seats` }, phrase("console.block_seats")),
           ]
         : []),
       ...(may("admin")
         ? [
-            make("a", { href: `#/event/${id}/plan` }, "Seating plan"),
-            make("a", { href: `#/event/${id}/settings` }, "Settings"),
+            make("a", { href: `#/event/${id}/plan` }, phrase("console.plan")),
+            make("a", { href: `#/event/${id}/settings` }, phrase("console.settings")),
           ]
         : []),
-      make("a", { href: `${root}/e/${id}`, target: "_blank" }, "Queue page"),
-      make("a", { href: `${root}/e/${id}/seats?preview`, target: "_blank" }, "Seats, as fans see them"),
-      ...(steers ? [make("a", { href: `${root}/door/${id}`, target: "_blank" }, "Door")] : []),
-      make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, "History"),
+      make("a", { href: `${root}/e/${id}`, target: "_blank" }, phrase("console.queue_page")),
+      make("a", { href: `${root}/e/${id}/seats?preview`, target: "_blank" }, phrase("console.fan_seats")),
+      ...(steers ? [make("a", { href: `${root}/door/${id}`, target: "_blank" }, phrase("console.door"))] : []),
+      make("a", { href: `${root}${url}/history?minutes=240`, target: "_blank" }, phrase("console.history")),
       ...(steers || settings.cancelled
-        ? [make("a", { href: `#/event/${id}/cancel` }, settings.cancelled ? "Cancelled" : "Cancel the show")]
+        ? [
+            make(
+              "a",
+              { href: `#/event/${id}/cancel` },
+              phrase(settings.cancelled ? "console.is_cancelled" : "console.cancel"),
+            ),
+          ]
         : []),
     ),
     ...(settings.cancelled
-      ? [make("p", { className: "note" }, `This show was cancelled. ${settings.cancelled.reason}`)]
+      ? [make("p", { className: "note" }, phrase("console.cancelled_because", { reason: settings.cancelled.reason }))]
       : []),
     silence,
     trouble,
@@ -100,9 +106,9 @@ function show(id, settings, samples, prices) {
       make(
         "section",
         { className: "card wide" },
-        make("h2", {}, "Newest orders"),
+        make("h2", {}, phrase("console.newest")),
         orders,
-        make("p", {}, make("a", { href: `#/event/${id}/orders` }, "Search all orders, export")),
+        make("p", {}, make("a", { href: `#/event/${id}/orders` }, phrase("console.search_all"))),
       ),
       ...(may("admin") ? [eventForm(url, settings)] : []),
       ...prices,
@@ -121,7 +127,7 @@ function show(id, settings, samples, prices) {
     heardAt = performance.now();
   const draw = (/** @type {any} */ now) => {
     heardAt = performance.now();
-    pill.textContent = settings.published ? /** @type {any} */ (phases)[now.phase] : "draft";
+    pill.textContent = phaseName(settings.published ? now.phase : undefined);
     tell(now.trouble);
     tiles.replaceChildren(...figures(now));
     samples.push(now);
@@ -140,7 +146,7 @@ function show(id, settings, samples, prices) {
     const [newest] = await asked.catch(() => [null]);
     // The last figures stay; the words above them say that they are old.
     if (!newest) return;
-    const none = make("p", { className: "soft" }, "None yet.");
+    const none = make("p", { className: "soft" }, phrase("console.none_yet"));
     orders.replaceChildren(newest.orders.length ? orderTable(newest.orders, id) : none);
   };
   list();
@@ -153,7 +159,7 @@ function show(id, settings, samples, prices) {
     const is = performance.now() - heardAt > SILENCE_MS;
     if (is === !silence.hidden) return;
     const since = new Date(performance.timeOrigin + heardAt).toLocaleTimeString(locale);
-    silence.textContent = `No news from the server since ${since}: the figures are as old as that.`;
+    silence.textContent = phrase("console.silence.figures", { since });
     silence.hidden = !is;
   }, 1000);
   atEnd(() => clearInterval(watch));
@@ -161,13 +167,13 @@ function show(id, settings, samples, prices) {
 
 /**
  * A button that turns a setting on and off.
- * @param {string} url @param {any} settings @param {string} name @param {[string, string]} labels
+ * @param {string} url @param {any} settings @param {string} name
  */
-function switchButton(url, settings, name, [turnOn, turnOff]) {
-  const label = () => (settings[name] ? turnOff : turnOn);
+function switchButton(url, settings, name) {
+  const label = () => phrase(`console.switch.${name}.${settings[name] ? "off" : "on"}`);
   return button({}, label(), async (element) => {
     settings[name] = (await call("PATCH", url, { body: { [name]: !settings[name] } }))[name];
-    say(`Done. ${label()}?`);
+    say(phrase("console.switched", { next: label() }));
     element.textContent = label();
   });
 }
@@ -186,15 +192,15 @@ function admissionForm(url, admission) {
     async (f) => {
       const admission = { rate_per_minute: Number(f.elements.rate.value), max_active: Number(f.elements.active.value) };
       await call("PATCH", url, { body: { admission } });
-      return "Set. It holds from now on.";
+      return phrase("console.admission.set");
     },
-    make("h2", {}, "Admission"),
+    make("h2", {}, phrase("console.admission")),
     make(
       "div",
       { className: "line" },
-      field("Fans a minute", number("rate", admission.rate_per_minute)),
-      field("Inside, at most", number("active", admission.max_active)),
-      make("button", { className: "primary" }, "Set"),
+      field(phrase("console.set.rate"), number("rate", admission.rate_per_minute)),
+      field(phrase("console.admission.active"), number("active", admission.max_active)),
+      make("button", { className: "primary" }, phrase("console.admission.do")),
     ),
   );
 }
@@ -211,17 +217,17 @@ function eventForm(url, settings) {
       });
       // Nothing was ever sold of an event that the checkout does not know.
       await offer(body.details).catch(() => {});
-      return "Saved. Fans read it from now on.";
+      return phrase("console.details.saved");
     },
-    make("h2", {}, "Event details"),
+    make("h2", {}, phrase("console.details")),
     make(
       "div",
       { className: "grid" },
-      field("Name", { name: "name", required: true, maxLength: 200, value: settings.name }),
+      field(phrase("console.name"), { name: "name", required: true, maxLength: 200, value: settings.name }),
       zoneField(settings.details?.time_zone),
       ...detailFields(settings.details),
     ),
-    make("button", { className: "primary" }, "Save"),
+    make("button", { className: "primary" }, phrase("console.save")),
     place,
   );
 }
@@ -233,14 +239,14 @@ function messageForm(url, message) {
     async (f) => {
       const text = f.elements.message.value.trim();
       await call("PATCH", url, { body: { message: text || null } });
-      return text ? "Everyone in line reads it now." : "The message is taken back.";
+      return text ? phrase("console.message.sent") : phrase("console.message.back");
     },
-    make("h2", {}, "Message to everyone"),
+    make("h2", {}, phrase("console.message")),
     make(
       "div",
       { className: "line" },
-      field("Message (empty takes it back)", { name: "message", value: message || "", maxLength: 500 }),
-      make("button", { className: "primary" }, "Send"),
+      field(phrase("console.message.text"), { name: "message", value: message || "", maxLength: 500 }),
+      make("button", { className: "primary" }, phrase("console.message.send")),
     ),
   );
 }
@@ -250,23 +256,26 @@ function visitorForm(url) {
   const found = make("div");
   const show = (/** @type {any} */ visitor) => {
     const isEjected = visitor.state === "ejected";
-    const eject = button({ className: "danger", disabled: isEjected }, "Eject", async () => {
-      if (!confirm(`Eject number ${visitor.number}? They cannot come back with this pass.`)) return;
+    const eject = button({ className: "danger", disabled: isEjected }, phrase("console.visitor.eject"), async () => {
+      if (!confirm(phrase("console.visitor.sure", { number: visitor.number }))) return;
       await call("DELETE", `${url}/line/${visitor.visitor}`);
-      found.replaceChildren(make("p", { className: "good" }, `Number ${visitor.number} was ejected.`));
+      found.replaceChildren(
+        make("p", { className: "good" }, phrase("console.visitor.ejected", { number: visitor.number })),
+      );
     });
-    const where = `Number ${visitor.number}: ${visitor.state}, ${visitor.ahead} ahead. `;
-    found.replaceChildren(make("p", {}, where, make("code", {}, visitor.visitor)), eject);
+    const state = phrase(`console.visitor.state.${visitor.state}`) || visitor.state;
+    const where = phrase("console.visitor.where", { number: visitor.number, state, ahead: visitor.ahead });
+    found.replaceChildren(make("p", {}, `${where} `, make("code", {}, visitor.visitor)), eject);
   };
   return form(
     { className: "card" },
     async (f) => show(await call("GET", `${url}/line/${encodeURIComponent(f.elements.visitor.value.trim())}`)),
-    make("h2", {}, "Find a visitor"),
+    make("h2", {}, phrase("console.visitor")),
     make(
       "div",
       { className: "line" },
-      field("Number or visitor id", { name: "visitor", required: true }),
-      make("button", {}, "Find"),
+      field(phrase("console.visitor.which"), { name: "visitor", required: true }),
+      make("button", {}, phrase("console.visitor.find")),
     ),
     found,
   );
@@ -277,20 +286,20 @@ function figures(now) {
   const { availability: seats, per_minute: rates, waited_seconds: waited } = now;
   const all = [
     ["waiting", now.waiting],
-    ["on their way", now.admitted],
+    ["admitted", now.admitted],
     ["shopping", now.shopping],
-    ["admitted a minute", rates.admitted],
-    ["joined a minute", rates.joined],
-    ["missed a minute", rates.missed],
-    ["waited, half / most (s)", waited.p50 === null ? "–" : `${waited.p50} / ${waited.p90}`],
+    ["rate_admitted", rates.admitted],
+    ["rate_joined", rates.joined],
+    ["rate_missed", rates.missed],
+    ["waited", waited.p50 === null ? "–" : [waited.p50, waited.p90].map(count).join(" / ")],
   ];
-  if (seats) all.push(["seats available", seats.available], ["held", seats.held], ["booked", `${seats.booked}`]);
+  if (seats) all.push(["available", seats.available], ["held", seats.held], ["booked", seats.booked]);
   return all.map(([name, value]) =>
     make(
       "div",
       { className: "card tile" },
       make("b", {}, value.toLocaleString(locale)),
-      make("span", {}, String(name)),
+      make("span", {}, phrase(`console.figure.${name}`)),
     ),
   );
 }
@@ -299,14 +308,15 @@ function figures(now) {
 function drawPlots(samples, hasSeats) {
   /** @type {[string, (sample: any) => number | undefined][]} */
   const all = [
-    ["Waiting", (s) => s.waiting],
-    ["Admitted a minute", (s) => s.per_minute.admitted],
-    ["Shopping", (s) => s.shopping],
+    ["waiting", (s) => s.waiting],
+    ["admitted", (s) => s.per_minute.admitted],
+    ["shopping", (s) => s.shopping],
   ];
-  if (hasSeats) all.push(["Held", (s) => s.availability?.held], ["Booked", (s) => s.availability?.booked]);
+  if (hasSeats) all.push(["held", (s) => s.availability?.held], ["booked", (s) => s.availability?.booked]);
   const step = Math.ceil(samples.length / POINTS_MAX);
   const shown = samples.filter((_, i) => i % step === 0 || i === samples.length - 1);
-  return all.map(([name, of]) => {
+  return all.map(([figure, of]) => {
+    const name = phrase(`console.plot.${figure}`);
     const points = shown.map((s) => ({ at: Date.parse(s.at), value: of(s) ?? 0 }));
     return make("section", { className: "card" }, make("h2", {}, name), plot(name, points));
   });
@@ -314,11 +324,15 @@ function drawPlots(samples, hasSeats) {
 
 /** Who hands an admission on. @param {any[]} all */
 function sharedTable(all) {
-  const rows = table(["Number", "Visitor", "Use it", "Refused"], all, (one) => [
-    make("td", { className: "num" }, String(one.number)),
+  const headings = ["number", "visitor", "clients", "refused"].map((name) => phrase(`console.shared.${name}`));
+  const rows = table(headings, all, (one) => [
+    make("td", { className: "num" }, count(one.number)),
     make("td", {}, make("code", {}, one.visitor)),
-    make("td", { className: "num" }, String(one.clients)),
-    make("td", { className: "num" }, String(one.refused)),
+    make("td", { className: "num" }, count(one.clients)),
+    make("td", { className: "num" }, count(one.refused)),
   ]);
-  return [make("h2", {}, "Shared admissions"), all.length ? rows : make("p", { className: "soft" }, "None.")];
+  return [
+    make("h2", {}, phrase("console.shared")),
+    all.length ? rows : make("p", { className: "soft" }, phrase("console.none")),
+  ];
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// Opens the door's page where there is no connection, as it was when there was one.
+// Opens the door's page where there is no connection, as it was when there was one: in the language of the last time.
 
 const worker = /** @type {any} */ (self);
 
@@ -13,12 +13,15 @@ worker.addEventListener("fetch", (/** @type {any} */ asked) => {
 /** @param {Request} request */
 async function answer(request) {
   const kept = await caches.open("door-page");
+  // A page is kept without its query, such as its language.
+  const { origin, pathname } = new URL(request.url);
+  const name = origin + pathname;
   try {
     const response = await fetch(request);
-    if (response.ok) await kept.put(request, response.clone());
+    if (response.ok) await kept.put(name, response.clone());
     return response;
   } catch (error) {
-    const found = await kept.match(request);
+    const found = await kept.match(name);
     if (found) return found;
     throw error;
   }

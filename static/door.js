@@ -1,6 +1,6 @@
 // @ts-check
 // The page of a door: scans tickets, checks them in with the server, or by the list it fetched where there is no connection.
-import { $, call, locale, newKey, onWake, optional, root } from "./api.js";
+import { $, call, count as inNumber, locale, newKey, onWake, optional, phrase, root } from "./api.js";
 import { DoorList } from "./door-list.js";
 import { ScanQueue } from "./door-queue.js";
 import { make } from "./make.js";
@@ -32,7 +32,7 @@ function show(id) {
 function connected(isThere) {
   $("link").hidden = false;
   $("link").classList.toggle("away", !isThere);
-  const text = isThere ? "Connected" : "No connection";
+  const text = isThere ? phrase("door.connected") : phrase("door.away");
   if ($("link").textContent !== text) $("link").textContent = text;
 }
 
@@ -41,7 +41,7 @@ function failed(problem) {
   if (problem.status === 401 || problem.status === 403) {
     stopCamera();
     show("sign-in");
-    if (problem.status === 403) told($("sign-in"), "This key may check no tickets in.");
+    if (problem.status === 403) told($("sign-in"), phrase("door.refused_key"));
     return;
   }
   connected(false);
@@ -64,23 +64,26 @@ const ticketWords = (ticket) => [ticket?.label, ticket?.ticket_type?.name].filte
 function words(answer) {
   switch (answer.outcome) {
     case "checked_in":
-      return ["Come in", ticketWords(answer.ticket) || "Sold since the list was fetched"];
+      return [phrase("door.come_in"), ticketWords(answer.ticket) || phrase("door.sold_since")];
     case "ticket-used":
-      return ["Used already", `at ${clock(answer.used_at)}${answer.door ? ` at the door ${answer.door}` : ""}`];
+      return [
+        phrase("door.used"),
+        phrase(answer.door ? "door.used.at" : "door.used.when", { time: clock(answer.used_at), door: answer.door }),
+      ];
     case "ticket-void":
-      return ["Not valid", "This ticket was given back."];
+      return [phrase("door.not_valid"), phrase("door.given_back")];
     case "event-cancelled":
-      return ["Cancelled", `This show was cancelled. ${answer.detail ?? ""}`];
+      return [phrase("door.cancelled"), phrase("door.cancelled.text", { reason: answer.detail })];
     case "ticket-of-another-event":
-      return ["Another event", `This ticket is for ${answer.event}.`];
+      return [phrase("door.other"), phrase("door.other.text", { event: answer.event })];
     case "full":
-      return ["Not checked in", "As many scans wait to be sent as this phone keeps: it needs a connection."];
+      return [phrase("door.not_checked"), phrase("door.full")];
     case "typed":
-      return ["Not checked in", "A short code needs a connection: scan the ticket."];
+      return [phrase("door.not_checked"), phrase("door.typed")];
     case "unknown-list":
-      return ["Not checked in", "There is no connection, and no list of tickets yet."];
+      return [phrase("door.not_checked"), phrase("door.no_list")];
     default:
-      return ["Not valid", "No such ticket: the code is forged, or misread."];
+      return [phrase("door.not_valid"), phrase("door.forged")];
   }
 }
 
@@ -130,16 +133,16 @@ async function scanned(code) {
 }
 
 function waiting() {
-  $("waiting").textContent = String(queue.size);
+  $("waiting").textContent = inNumber(queue.size);
   $("unkept").hidden = !queue.unkept.size;
 }
 
 async function count() {
   const figures = await call("GET", `${path}/checkins`);
   connected(true);
-  $("count").textContent = `${figures.checked_in} of ${figures.tickets}`;
+  $("count").textContent = phrase("door.of", { checked: figures.checked_in, tickets: figures.tickets });
   const own = figures.doors.find((/** @type {any} */ one) => one.door === door);
-  $("here").textContent = String(own?.checked_in ?? 0);
+  $("here").textContent = inNumber(own?.checked_in ?? 0);
 }
 
 /** Sends the scans that wait, and shows which tickets another door had let in. */
@@ -152,7 +155,7 @@ async function send() {
       if (outcome.outcome === "checked_in") continue;
       const [title, detail] = words(outcome);
       const seat = list.tickets.get(scan.ticket)?.label || scan.code;
-      const item = make("li", {}, `${seat}, let in here at ${clock(scan.at)}: ${title.toLowerCase()} ${detail}`);
+      const item = make("li", {}, phrase("door.conflict", { seat, time: clock(scan.at), title, detail }));
       $("conflicts").hidden = false;
       const items = $("conflicts").querySelector("ul");
       items.prepend(item);
@@ -172,9 +175,7 @@ async function fetchList() {
 /** Shows that there is a list. What waits to be sent is used by it. */
 function listed() {
   for (const scan of queue.scans) list.use(scan.ticket, scan.at, scan.door);
-  $("list").textContent = list.asOf
-    ? `Works without a connection: ${list.tickets.size} tickets, as of ${clock(list.asOf)}.`
-    : "";
+  $("list").textContent = list.asOf ? phrase("door.list", { count: list.tickets.size, time: clock(list.asOf) }) : "";
 }
 
 async function round() {
@@ -189,7 +190,7 @@ function stopCamera() {
   for (const track of stream?.getTracks() ?? []) track.stop();
   stream = undefined;
   $("camera").hidden = true;
-  $("look").textContent = "Scan with the camera";
+  $("look").textContent = phrase("door.look");
 }
 
 async function startCamera() {
@@ -198,7 +199,7 @@ async function startCamera() {
   stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   $("camera").srcObject = stream;
   $("camera").hidden = false;
-  $("look").textContent = "Stop the camera";
+  $("look").textContent = phrase("door.stop");
   await $("camera").play();
   let last = "",
     lastAt = 0;
@@ -248,7 +249,7 @@ $("sign-in").addEventListener("submit", async (/** @type {Event} */ submit) => {
     await begin();
   } catch (problem) {
     const { status, message } = /** @type {any} */ (problem);
-    told(form, status === 401 ? "There is no such key." : message);
+    told(form, status === 401 ? phrase("door.no_key") : message);
   }
 });
 $("name").addEventListener("submit", (/** @type {Event} */ submit) => {
@@ -276,7 +277,10 @@ $("sign-out").addEventListener("click", async () => {
     await call("DELETE", "/api/v1/organiser/session");
   } catch (problem) {
     const { message } = /** @type {any} */ (problem);
-    [$("outcome").textContent, $("detail").textContent] = ["Still signed in", `${message}. Sign out again later.`];
+    [$("outcome").textContent, $("detail").textContent] = [
+      phrase("door.still"),
+      phrase("door.still.text", { message }),
+    ];
     $("result").className = "card out";
     return;
   }
@@ -287,7 +291,7 @@ $("look").addEventListener("click", () => {
   if (stream) return stopCamera();
   startCamera().catch(() => {
     stopCamera();
-    $("detail").textContent = "The camera cannot be used: allow it in the browser's settings, or type the code.";
+    $("detail").textContent = phrase("door.no_camera");
   });
 });
 

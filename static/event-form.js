@@ -1,54 +1,55 @@
 // @ts-check
 // The fields of an event's details in people's words, for a new sale and for one that is there.
+import { phrase } from "./api.js";
 import { field } from "./console.js";
 import { make } from "./make.js";
 import { ownZone, toInstant, toLocal, zones } from "./zones.js";
 
 const local = { type: "datetime-local" };
 const address = { placeholder: "https://…", maxLength: 2000 };
-const mail = { placeholder: "https://… or mailto:…", maxLength: 2000 };
+const mail = { placeholder: phrase("console.field.mail_sample"), maxLength: 2000 };
 
 /** Fields by their path, each with its label, attributes and tag. @type {[string, string, any, string?][]} */
 const about = [
-  ["subtitle", "Subtitle, such as the tour or the support act", { maxLength: 200 }],
-  ["venue.name", "Venue", { maxLength: 200 }],
-  ["venue.address", "Address of the venue", { maxLength: 300 }],
-  ["starts_at", "Start", local],
-  ["doors_at", "Doors open", local],
-  ["description", "Description", { maxLength: 5000, rows: 6 }, "textarea"],
+  ["subtitle", phrase("console.field.subtitle"), { maxLength: 200 }],
+  ["venue.name", phrase("console.field.venue"), { maxLength: 200 }],
+  ["venue.address", phrase("console.field.venue_address"), { maxLength: 300 }],
+  ["starts_at", phrase("console.field.start"), local],
+  ["doors_at", phrase("console.field.doors"), local],
+  ["description", phrase("console.field.description"), { maxLength: 5000, rows: 6 }, "textarea"],
 ];
 /** @type {[string, string, any, string?][]} */
 const looks = [
-  ["image_url", "Picture: its address", address],
-  ["logo_url", "Logo: its address", address],
+  ["image_url", phrase("console.field.picture"), address],
+  ["logo_url", phrase("console.field.logo"), address],
 ];
 /** @type {[string, string, any, string?][]} */
 const links = [
-  ["links.contact", "Contact", mail],
-  ["links.imprint", "Imprint", mail],
-  ["links.terms", "Terms of the sale", mail],
-  ["links.privacy", "Privacy notice", mail],
+  ["links.contact", phrase("console.field.contact"), mail],
+  ["links.imprint", phrase("console.field.imprint"), mail],
+  ["links.terms", phrase("console.field.terms"), mail],
+  ["links.privacy", phrase("console.field.privacy"), mail],
 ];
 /** @type {[string, string][]} */
 const colours = [
-  ["colours.background", "Colour of header and buttons"],
-  ["colours.text", "Colour of the text on it"],
+  ["colours.background", phrase("console.field.background")],
+  ["colours.text", phrase("console.field.text")],
 ];
 
 /** Labels of what a refusal may name. @type {Record<string, string>} */
 const labels = {
-  id: "Address",
-  name: "Name",
-  order: "Order",
-  prequeue_opens_at: "The line opens",
-  sale_opens_at: "The sale opens",
-  closes_at: "It closes",
-  retention_days: "Days it is kept",
-  checkout_url: "Shop elsewhere",
-  "admission.rate_per_minute": "Fans a minute",
-  "admission.max_active": "Inside at one time",
-  "details.language": "Language",
-  "details.time_zone": "Time zone",
+  id: phrase("console.label.address"),
+  name: phrase("console.name"),
+  order: phrase("console.order"),
+  prequeue_opens_at: phrase("console.label.prequeue"),
+  sale_opens_at: phrase("console.label.sale"),
+  closes_at: phrase("console.label.closes"),
+  retention_days: phrase("console.label.kept"),
+  checkout_url: phrase("console.label.url"),
+  "admission.rate_per_minute": phrase("console.set.rate"),
+  "admission.max_active": phrase("console.label.active"),
+  "details.language": phrase("console.label.language"),
+  "details.time_zone": phrase("console.label.zone"),
   ...Object.fromEntries([...about, ...looks, ...links, ...colours].map(([path, label]) => [`details.${path}`, label])),
 };
 /** Settings, as rules name them. @type {[RegExp, string][]} */
@@ -76,7 +77,7 @@ const valueAt = (details, path) => path.split(".").reduce((value, name) => value
 function languageField(code) {
   const languages = (document.body.dataset.languages ?? "").split(",").map((named) => named.split(" "));
   const options = languages.map(([value, name]) => make("option", { value, selected: value === (code || "en") }, name));
-  return field("Language of the event's pages, mails and tickets", { name: "language" }, "select", ...options);
+  return field(phrase("console.field.language"), { name: "language" }, "select", ...options);
 }
 
 /** The time zone of all dates of the form. @param {string} [zone] */
@@ -85,7 +86,7 @@ export function zoneField(zone) {
   // The property of this name cannot be set.
   input.setAttribute("list", "zones");
   const names = make("datalist", { id: "zones" }, ...zones().map((name) => make("option", { value: name })));
-  return make("label", {}, "Time zone of all dates here", input, names);
+  return make("label", {}, phrase("console.field.zone"), input, names);
 }
 
 /** The time zone that a form names. @param {any} form @returns {string} */
@@ -101,14 +102,19 @@ export function detailFields(details) {
   const group = (/** @type {string} */ title, /** @type {Node[]} */ ...inside) =>
     make("fieldset", {}, make("legend", {}, title), ...inside);
   return [
-    group("What fans read", languageField(details?.language), ...about.map(input)),
-    make("div", {}, group("Look", ...looks.map(input), ...colourFields(details)), group("Links", ...links.map(input))),
+    group(phrase("console.fields.read"), languageField(details?.language), ...about.map(input)),
+    make(
+      "div",
+      {},
+      group(phrase("console.fields.look"), ...looks.map(input), ...colourFields(details)),
+      group(phrase("console.fields.links"), ...links.map(input)),
+    ),
   ];
 }
 
 /** @param {any} details @returns {Node[]} */
 function colourFields(details) {
-  const sample = make("span", { className: "button" }, "Join the line");
+  const sample = make("span", { className: "button" }, phrase("console.fields.sample"));
   const inputs = colours.map(([path, label]) => {
     const value = valueAt(details, path) ?? (path === "colours.text" ? "#ffffff" : "#5a35c8");
     return /** @type {[string, any]} */ ([label, make("input", { name: path, type: "color", value })]);
@@ -127,7 +133,7 @@ function colourFields(details) {
   };
   for (const element of [own, ...inputs.map(([, input]) => input)]) element.addEventListener("input", show);
   show();
-  return [make("label", { className: "check" }, own, " Own colours"), rows];
+  return [make("label", { className: "check" }, own, ` ${phrase("console.fields.colours")}`), rows];
 }
 
 /** The details that a form has. @param {any} form */
@@ -147,7 +153,7 @@ export function readDetails(form) {
     const text = form.elements[path].value.trim();
     put(path, set === local ? toInstant(text, zone) : text);
   }
-  if (details.venue && !details.venue.name) throw new Error("Venue: an address needs the name of the venue.");
+  if (details.venue && !details.venue.name) throw new Error(phrase("console.field.no_venue"));
   if (form.elements["own-colours"].checked) for (const [path] of colours) put(path, form.elements[path].value);
   return details;
 }

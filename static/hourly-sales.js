@@ -1,6 +1,6 @@
 // @ts-check
 // Tickets sold an hour, on the console's page of a sale: a chart of the last days, and the figures as CSV.
-import { locale } from "./api.js";
+import { locale, phrase } from "./api.js";
 import { HOUR_MS, hoursCard } from "./hours-card.js";
 import { make } from "./make.js";
 import { bars } from "./plot.js";
@@ -14,15 +14,13 @@ const hourOf = (at) =>
     hour: "2-digit",
     minute: "2-digit",
   });
-/** @param {number} count @param {string} one @param {string} many */
-const counted = (count, one, many) => `${count.toLocaleString(locale)} ${count === 1 ? one : many}`;
 
 /** The card, and the function that keeps it current. @param {string} url of the sale */
 export function hourlySales(url) {
   const chart = make("div");
   const sum = make("p", { className: "soft" });
   const show = (/** @type {any} */ sales) => draw(chart, sum, sales);
-  return hoursCard("Tickets sold an hour", `${url}/sales/hourly`, show, chart, sum);
+  return hoursCard(phrase("console.hourly"), `${url}/sales/hourly`, show, chart, sum);
 }
 
 /** @param {HTMLElement} chart @param {HTMLElement} sum @param {any} sales */
@@ -34,13 +32,18 @@ function draw(chart, sum, sales) {
   for (let at = from; at < to; at += HOUR_MS) {
     const hour = known.get(at);
     const value = hour?.tickets_sold ?? 0;
-    const orders = counted(hour?.orders_confirmed ?? 0, "order", "orders");
-    spans.push({ value, words: `${hourOf(at)}: ${counted(value, "ticket", "tickets")}, ${orders}` });
+    const orders = phrase("console.orders.count", { count: hour?.orders_confirmed ?? 0 });
+    const tickets = phrase("console.tickets.count", { count: value });
+    spans.push({ value, words: phrase("console.hourly.hour", { hour: hourOf(at), tickets, orders }) });
   }
   const total = (/** @type {string} */ name) =>
     sales.hours.reduce((/** @type {number} */ all, /** @type {any} */ hour) => all + hour[name], 0);
-  const words = `${counted(total("tickets_sold"), "ticket", "tickets")} sold, ${total("tickets_voided").toLocaleString(locale)} void again; ${counted(total("holds_expired"), "hold", "holds")} expired.`;
+  const words = phrase("console.hourly.sum", {
+    tickets: phrase("console.tickets.count", { count: total("tickets_sold") }),
+    voided: total("tickets_voided"),
+    holds: phrase("console.holds.count", { count: total("holds_expired") }),
+  });
   sum.textContent = words;
-  const label = `Tickets sold an hour from ${hourOf(from)} to ${hourOf(to)}: ${words}`;
+  const label = phrase("console.hourly.label", { from: hourOf(from), to: hourOf(to), words });
   chart.replaceChildren(bars(label, [hourOf(from), hourOf(to)], spans));
 }

@@ -1,6 +1,6 @@
 // @ts-check
 // A card of figures by the hour, on the console's page of a sale: of the last days, with the figures as CSV.
-import { call, root } from "./api.js";
+import { call, phrase, root } from "./api.js";
 import { atEnd } from "./console.js";
 import { make } from "./make.js";
 
@@ -17,11 +17,13 @@ export function hoursCard(title, path, draw, ...inside) {
       "select",
       { name: "days" },
       ...[1, 7, 31].map((n) =>
-        make("option", { value: String(n), selected: n === 7 }, n === 1 ? "24 hours" : `${n} days`),
+        make("option", { value: String(n), selected: n === 7 }, phrase("console.days", { count: n })),
       ),
     )
   );
-  const download = /** @type {HTMLAnchorElement} */ (make("a", { className: "button", download: "" }, "Download CSV"));
+  const download = /** @type {HTMLAnchorElement} */ (
+    make("a", { className: "button", download: "" }, phrase("console.csv"))
+  );
   const load = async () => {
     const hours = Number(days.value) * 24;
     const to = Math.ceil(Date.now() / HOUR_MS) * HOUR_MS;
@@ -37,7 +39,7 @@ export function hoursCard(title, path, draw, ...inside) {
     { className: "card wide" },
     make("h2", {}, title),
     ...inside,
-    make("div", { className: "line span" }, make("label", {}, "Time", days), download),
+    make("div", { className: "line span" }, make("label", {}, phrase("console.span"), days), download),
   );
   const begin = () => {
     load();

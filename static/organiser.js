@@ -1,7 +1,7 @@
 // @ts-check
 // The organiser's console: sign in, the list of sales, a new sale, the audit log.
-import { $, call, locale, root } from "./api.js";
-import { api, field, form, may, page, phases, signedInAs, table } from "./console.js";
+import { $, call, locale, phrase, root } from "./api.js";
+import { api, field, form, may, page, phaseName, signedInAs, table } from "./console.js";
 import { cancelPage } from "./console-cancel.js";
 import { orderPage, reviewsNote, reviewsPage } from "./console-order.js";
 import { deskPage } from "./console-desk.js";
@@ -26,14 +26,19 @@ function signIn() {
       { className: "card narrow" },
       async (f) => {
         await call("POST", `${api}/session`, { body: { key: f.elements.key.value } }).catch((problem) => {
-          throw problem.status === 401 ? new Error("There is no such key.") : problem;
+          throw problem.status === 401 ? new Error(phrase("console.no_key")) : problem;
         });
         await begin();
       },
-      make("h1", {}, "Organiser"),
-      make("p", { className: "soft" }, "Sign in with an organiser key. It was printed when Fairline first started."),
-      field("Organiser key", { name: "key", type: "password", autocomplete: "current-password", required: true }),
-      make("button", { className: "primary" }, "Sign in"),
+      make("h1", {}, phrase("console.organiser")),
+      make("p", { className: "soft" }, phrase("console.sign_in.text")),
+      field(phrase("console.sign_in.key"), {
+        name: "key",
+        type: "password",
+        autocomplete: "current-password",
+        required: true,
+      }),
+      make("button", { className: "primary" }, phrase("console.sign_in")),
     ),
   );
 }
@@ -48,8 +53,8 @@ async function sales() {
       make(
         "div",
         { className: "heading above" },
-        make("h1", {}, "Sales"),
-        ...(may("admin") ? [make("a", { className: "button primary end", href: "#/new" }, "New sale")] : []),
+        make("h1", {}, phrase("console.sales")),
+        ...(may("admin") ? [make("a", { className: "button primary end", href: "#/new" }, phrase("console.new"))] : []),
       ),
       ...note,
       events.length
@@ -64,24 +69,24 @@ async function sales() {
                 make(
                   "p",
                   {},
-                  make("span", { className: "pill" }, /** @type {any} */ (phases)[phase.get(e.id)] || "draft"),
-                  ` ${e.admission.rate_per_minute} a minute`,
+                  make("span", { className: "pill" }, phaseName(phase.get(e.id))),
+                  ` ${phrase("console.a_minute", { count: e.admission.rate_per_minute })}`,
                 ),
-                make("a", { href: `${root}/e/${e.id}` }, "Queue page"),
+                make("a", { href: `${root}/e/${e.id}` }, phrase("console.queue_page")),
               ),
             ),
           )
-        : make("p", { className: "soft" }, "No sale yet."),
+        : make("p", { className: "soft" }, phrase("console.no_sale")),
     );
 }
 
 const sample = {
   categories: [
-    { id: "stalls", name: "Stalls", price: 6500 },
-    { id: "standing", name: "Standing", price: 3900 },
+    { id: "stalls", name: phrase("console.sample.stalls"), price: 6500 },
+    { id: "standing", name: phrase("console.sample.standing"), price: 3900 },
   ],
-  sections: [{ id: "st", name: "Stalls", category: "stalls", rows: 20, seats_per_row: 30 }],
-  areas: [{ id: "floor", name: "Floor", category: "standing", capacity: 400 }],
+  sections: [{ id: "st", name: phrase("console.sample.stalls"), category: "stalls", rows: 20, seats_per_row: 30 }],
+  areas: [{ id: "floor", name: phrase("console.sample.floor"), category: "standing", capacity: 400 }],
 };
 
 /** Creates the event, and its plan; without its plan there is no event either. @param {any} f @param {PlanForm} planForm */
@@ -123,7 +128,7 @@ function create() {
   const time = (/** @type {string} */ text, /** @type {string} */ name) =>
     field(text, { name, type: "datetime-local" });
   page(
-    make("h1", {}, "New sale"),
+    make("h1", {}, phrase("console.new")),
     form(
       { className: "card" },
       (f) => openSale(f, planForm),
@@ -133,29 +138,29 @@ function create() {
         make(
           "div",
           {},
-          field("Name", { name: "name", required: true, maxLength: 200 }),
-          field("Address: a-z, 0-9 and -", {
+          field(phrase("console.name"), { name: "name", required: true, maxLength: 200 }),
+          field(phrase("console.address"), {
             name: "id",
             required: true,
             pattern: "[a-z0-9][a-z0-9\\-]{0,62}",
-            title: "Small letters, digits and hyphens; not a hyphen at the beginning",
+            title: phrase("console.address.rule"),
           }),
           zoneField(),
           make(
             "label",
             {},
-            "Order",
+            phrase("console.order"),
             make(
               "select",
               { name: "order" },
-              make("option", { value: "fifo" }, "First come, first served"),
-              make("option", { value: "draw" }, "A draw among those in line when the sale opens"),
+              make("option", { value: "fifo" }, phrase("console.order.fifo")),
+              make("option", { value: "draw" }, phrase("console.order.draw")),
             ),
           ),
-          time("The line opens (empty: with the sale)", "prequeue"),
-          time("The sale opens (empty: at once)", "sale"),
-          time("It closes (empty: never)", "closes"),
-          field("Days it is kept after that", {
+          time(phrase("console.set.prequeue"), "prequeue"),
+          time(phrase("console.set.sale"), "sale"),
+          time(phrase("console.set.closes"), "closes"),
+          field(phrase("console.new.kept"), {
             name: "kept",
             type: "number",
             value: 7,
@@ -168,11 +173,11 @@ function create() {
         make(
           "div",
           {},
-          field("Fans a minute", { name: "rate", type: "number", value: 600, min: 0, required: true }),
-          field("Inside at one time, at most", { name: "active", type: "number", value: 500, min: 0, required: true }),
-          field("Shop elsewhere (empty: our checkout)", { name: "url", placeholder: "https://…" }),
-          field("The gate lets everyone pass before the line opens", { name: "before", type: "checkbox" }),
-          field("The gate lets everyone pass after it closes", { name: "after", type: "checkbox" }),
+          field(phrase("console.set.rate"), { name: "rate", type: "number", value: 600, min: 0, required: true }),
+          field(phrase("console.new.active"), { name: "active", type: "number", value: 500, min: 0, required: true }),
+          field(phrase("console.set.url"), { name: "url", placeholder: "https://…" }),
+          field(phrase("console.set.before"), { name: "before", type: "checkbox" }),
+          field(phrase("console.set.after"), { name: "after", type: "checkbox" }),
           ...planForm.elements,
         ),
       ),
@@ -180,9 +185,9 @@ function create() {
         "label",
         { className: "check" },
         make("input", { name: "published", type: "checkbox" }),
-        " Publish it at once. Otherwise it is a draft, which only the console shows.",
+        ` ${phrase("console.new.publish")}`,
       ),
-      make("button", { className: "primary" }, "Create the sale"),
+      make("button", { className: "primary" }, phrase("console.new.create")),
     ),
   );
 }
@@ -199,16 +204,18 @@ async function audit() {
   entries.sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const short = (/** @type {any} */ value) =>
     value === null ? "" : make("code", {}, JSON.stringify(value).slice(0, 300));
-  const changes = table(["When", "Who", "Where from", "What", "Sale", "From", "To"], entries, (e) =>
+  const columns = ["when", "who", "where", "what", "sale", "from", "to"];
+  const headings = columns.map((name) => phrase(`console.audit.${name}`));
+  const changes = table(headings, entries, (e) =>
     [new Date(e.at).toLocaleString(locale), e.by, e.address ?? "", e.action, e.event, short(e.from), short(e.to)].map(
       (cell) => make("td", {}, cell),
     ),
   );
-  const card = { className: "card scroll", tabIndex: 0, role: "region", "aria-label": "Changes" };
-  const note = "The checkout does not answer: what was changed of seats, orders and payments is missing here.";
+  const card = { className: "card scroll", tabIndex: 0, role: "region", "aria-label": phrase("console.audit.changes") };
+  const note = phrase("console.audit.missing");
   return () =>
     page(
-      make("h1", {}, "Audit log"),
+      make("h1", {}, phrase("console.audit")),
       ...(isMissing ? [make("p", { className: "note" }, note)] : []),
       make("div", card, changes),
     );
@@ -245,9 +252,9 @@ async function route() {
 /** @param {any} problem */
 const sayFailed = (problem) =>
   page(
-    make("h1", {}, "That did not work"),
+    make("h1", {}, phrase("console.failed")),
     make("p", { className: "bad", role: "alert" }, problem.message),
-    make("a", { href: "#/" }, "All sales"),
+    make("a", { href: "#/" }, phrase("console.all_sales")),
   );
 
 /** Shows the way to the pages of the doors. */
@@ -256,8 +263,8 @@ async function doors() {
   $("sign-out").hidden = false;
   const link = (/** @type {any} */ e) => make("li", {}, make("a", { href: `${root}/door/${e.id}` }, e.name));
   page(
-    make("h1", {}, "Check tickets in"),
-    make("p", { className: "soft" }, "Your key is one for doors. Which event is it?"),
+    make("h1", {}, phrase("console.doors")),
+    make("p", { className: "soft" }, phrase("console.doors.text")),
     make("ul", {}, ...events.map(link)),
   );
 }
@@ -270,7 +277,7 @@ async function begin() {
   }
   try {
     const me = await call("GET", `${api}/session`);
-    $("who").textContent = `${me.name} · ${me.role}`;
+    $("who").textContent = `${me.name} · ${phrase(`console.role.${me.role}`)}`;
     $("nav").hidden = $("sign-out").hidden = false;
     signedInAs(me.role);
     $("new").hidden = !may("admin");
@@ -283,6 +290,11 @@ async function begin() {
   }
 }
 
+// The page in another language shows the same part of the console.
+for (const link of $("languages").querySelectorAll("a"))
+  link.addEventListener("click", () => {
+    link.hash = location.hash;
+  });
 $("sign-out").addEventListener("click", () => call("DELETE", `${api}/session`).then(signIn, sayFailed));
 window.addEventListener("hashchange", route);
 window.addEventListener("signed-out", signIn);

@@ -1,6 +1,6 @@
 // @ts-check
 // A seating plan in a form: from a file or as text, with a preview of how it is understood, and its prices.
-import { call } from "./api.js";
+import { call, count, locale, phrase } from "./api.js";
 import { api, field, table } from "./console.js";
 import { make } from "./make.js";
 import { decimalsOf } from "./money.js";
@@ -15,13 +15,13 @@ async function textOf(file) {
 
 export class PlanForm {
   /** @param {string} text the plan to begin with @param {string} [currency] @param {string} [label] */
-  constructor(text, currency = "EUR", label = "Seating plan (empty: none)") {
+  constructor(text, currency = "EUR", label = phrase("console.plan.or_none")) {
     this.currency = currency;
-    const file = field("From a file: pretix's JSON, ours, or CSV", { type: "file", accept: ".json,.csv,.txt" });
+    const file = field(phrase("console.plan.file"), { type: "file", accept: ".json,.csv,.txt" });
     this.label = field(label, { name: "plan", value: text }, "textarea");
     this.area = /** @type {HTMLTextAreaElement} */ (this.label.querySelector("textarea"));
     this.seen = make("div", { className: "plan", role: "status" });
-    const look = make("button", { type: "button" }, "Preview the plan");
+    const look = make("button", { type: "button" }, phrase("console.plan.preview"));
     file.addEventListener("change", async (change) => {
       const [chosen] = /** @type {HTMLInputElement} */ (change.target).files ?? [];
       if (!chosen) return;
@@ -35,7 +35,7 @@ export class PlanForm {
 
   /** Shows how the plan is understood, and answers it; nothing if it is refused. */
   async preview() {
-    this.seen.replaceChildren("Reading the plan…");
+    this.seen.replaceChildren(phrase("console.plan.reading"));
     try {
       const url = `${api}/events/preview/seating?preview=true`;
       const plan = await call("PUT", url, { raw: this.area.value });
@@ -44,9 +44,12 @@ export class PlanForm {
     } catch (problem) {
       const { body, message } = /** @type {any} */ (problem);
       const faults = body?.errors ?? [{ detail: message }];
-      const list = faults.map((/** @type {any} */ fault) => make("li", {}, fault.detail));
-      if (body?.more) list.push(make("li", {}, `and ${body.more} more`));
-      this.seen.replaceChildren(make("p", { className: "bad" }, "This plan cannot be taken:"), make("ul", {}, ...list));
+      const list = faults.map((/** @type {any} */ fault) => make("li", { lang: "en" }, fault.detail));
+      if (body?.more) list.push(make("li", {}, phrase("console.faults_more", { count: body.more })));
+      this.seen.replaceChildren(
+        make("p", { className: "bad" }, phrase("console.plan.refused")),
+        make("ul", {}, ...list),
+      );
       return null;
     }
   }
@@ -60,12 +63,12 @@ export class PlanForm {
       const scale = 10 ** decimalsOf(this.currency);
       const amount = (/** @type {HTMLInputElement} */ { value }) => (value ? Math.round(Number(value) * scale) : null);
       const prices = Object.fromEntries([...inputs].map((input) => [input.dataset.category, amount(input)]));
-      if (![...inputs].some((input) => input.value)) throw new Error("Give the prices of the seating plan, below it.");
+      if (![...inputs].some((input) => input.value)) throw new Error(phrase("console.plan.no_prices"));
       return JSON.stringify({ plan: text, prices });
     }
     const plan = await this.preview();
-    if (!plan) throw new Error("The seating plan cannot be taken: see what is said below it.");
-    if (plan.unpriced.length) throw new Error("Give the prices of the seating plan, below it.");
+    if (!plan) throw new Error(phrase("console.plan.see_faults"));
+    if (plan.unpriced.length) throw new Error(phrase("console.plan.no_prices"));
     return text;
   }
 }
@@ -73,45 +76,47 @@ export class PlanForm {
 /** @param {any} plan @param {string} currency */
 function shown(plan, currency) {
   const decimals = decimalsOf(currency);
-  const formats = { fairline: "Fairline's own format", pretix: "pretix's format", csv: "a CSV list" };
-  const parts = [
-    [plan.sections, "section"],
-    [plan.rows, "row"],
-    [plan.areas, "standing area"],
-    [plan.shapes, "drawn shape"],
-    [plan.accessible, "accessible seat"],
-    [plan.companion, "companion seat"],
-  ].filter(([count]) => count);
-  const counts = parts.map(([count, name]) => `${count} ${name}${count === 1 ? "" : "s"}`).join(", ");
+  const format = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  const number = (/** @type {number} */ amount) => (amount / 10 ** decimals).toLocaleString(locale, format);
+  const parts = ["sections", "rows", "areas", "shapes", "accessible", "companion"].filter((part) => plan[part]);
+  const counts = parts.map((part) => phrase(`console.plan.count.${part}`, { count: plan[part] })).join(", ");
   const price = (/** @type {any} */ category) => {
     if (!plan.unpriced.includes(category.name))
-      return category.price === null ? "not for sale" : (category.price / 10 ** decimals).toFixed(decimals);
+      return category.price === null ? phrase("console.not_for_sale") : number(category.price);
     return make("input", {
       type: "number",
       min: 0,
       step: 10 ** -decimals,
       "data-category": category.id,
-      "aria-label": `Price of ${category.name} in ${currency}, empty if it is not for sale`,
-      placeholder: "not for sale",
+      "aria-label": phrase("console.plan.price_of", { category: category.name, currency }),
+      placeholder: phrase("console.not_for_sale"),
     });
   };
   const categories = table(
-    ["Category", "Seats", `Price in ${currency}`],
+    [
+      phrase("console.plan.column.category"),
+      phrase("console.plan.column.seats"),
+      phrase("console.price_in", { currency }),
+    ],
     plan.categories,
     (/** @type {any} */ category) => [
       make("td", {}, category.name),
-      make("td", {}, String(category.seats)),
-      make("td", {}, price(category)),
+      make("td", { className: "num" }, count(category.seats)),
+      make("td", { className: "num" }, price(category)),
     ],
   );
   return [
     make(
       "p",
       {},
-      `${plan.capacity} seats in ${/** @type {any} */ (formats)[plan.format]}: ${counts}. ` +
-        `Fans read "${plan.examples.join('", "')}".`,
+      phrase("console.plan.understood", {
+        count: plan.capacity,
+        format: phrase(`console.plan.format.${plan.format}`),
+        counts,
+        examples: plan.examples.map((/** @type {string} */ one) => phrase("console.quoted", { text: one })).join(", "),
+      }),
     ),
     categories,
-    ...plan.warnings.map((/** @type {string} */ text) => make("p", { className: "warn" }, text)),
+    ...plan.warnings.map((/** @type {string} */ text) => make("p", { className: "warn", lang: "en" }, text)),
   ];
 }

@@ -1,7 +1,7 @@
 // @ts-check
 // A plot of one figure over time, as SVG, with its words for those who cannot see it.
 
-import { locale } from "./api.js";
+import { count, locale, phrase } from "./api.js";
 import { make } from "./make.js";
 const NS = "http://www.w3.org/2000/svg";
 /** @param {string} tag @param {Record<string, any>} set @param {string} [text] */
@@ -53,7 +53,7 @@ export function bars(label, times, spans) {
     root.append(column);
   });
   const ends = make("div", { className: "ends" }, ...times.map((time) => make("span", {}, time)));
-  return make("div", { className: "bars" }, make("span", { className: "top" }, top.toLocaleString(locale)), root, ends);
+  return make("div", { className: "bars" }, make("span", { className: "top" }, count(top)), root, ends);
 }
 
 /** @param {string} title @param {{at: number, value: number}[]} points */
@@ -66,9 +66,9 @@ export function plot(title, points) {
   const last = points.at(-1)?.value ?? 0;
   const time = (/** @type {number} */ at) =>
     points.length ? new Date(at).toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" }) : "";
-  const root = frame(`${title}: now ${last}, at most ${top}`, 18);
+  const root = frame(phrase("console.plot.label", { title, last, top }), 18);
   root.append(
-    svg("text", { x: 0, y: 14 }, top.toLocaleString(locale)),
+    svg("text", { x: 0, y: 14 }, count(top)),
     svg("text", { x: 0, y: HEIGHT + 14 }, time(from)),
     svg("text", { x: WIDTH, y: HEIGHT + 14, "text-anchor": "end" }, time(to)),
   );

@@ -1,20 +1,9 @@
 // @ts-check
 // The console's form of the prices of a sale: of each category, and of its ticket types, such as those of children.
-import { call } from "./api.js";
+import { call, phrase } from "./api.js";
 import { api, field, form } from "./console.js";
 import { make } from "./make.js";
 import { decimalsOf, loadCurrencies } from "./money.js";
-
-/** Parts of the fields that a refusal names. @type {Record<string, string>} */
-const labels = {
-  price: "price",
-  standard_name: "name of the usual ticket",
-  id: "name",
-  name: "name",
-  max_per_order: "at most in one order",
-  note: "note",
-  ticket_types: "ticket types",
-};
 
 /** The form of a sale, or nothing if it has no seating plan. @param {string} id */
 export async function pricesForm(id) {
@@ -31,20 +20,16 @@ export async function pricesForm(id) {
     await call("PATCH", url, { body: { prices } }).catch((problem) => {
       throw inWords(problem, prices, layout);
     });
-    return "Saved. Seats that are held from now on have these prices; what is held or sold stays as it is.";
+    return phrase("console.prices.saved");
   };
   return [
     form(
       { className: "card wide" },
       save,
-      make("h2", {}, "Prices"),
-      make(
-        "p",
-        { className: "soft" },
-        "A category has one price, and others for some people if you add ticket types. Fans choose one for each seat.",
-      ),
+      make("h2", {}, phrase("console.prices")),
+      make("p", { className: "soft" }, phrase("console.prices.text")),
       ...parts.map((/** @type {CategoryPart} */ part) => part.element),
-      make("button", { className: "primary" }, "Save prices"),
+      make("button", { className: "primary" }, phrase("console.prices.save")),
     ),
   ];
 }
@@ -58,8 +43,11 @@ function inWords(problem, prices, layout) {
     if (!name) return `${field}: ${detail}`;
     const own = prices[Number(at)];
     const category = layout.categories.find((/** @type {any} */ one) => one.id === own.category);
-    const where = [category?.name ?? own.category, type && (own.ticket_types[Number(type)].name || "ticket type")];
-    return `${where.filter(Boolean).join(", ")}, ${labels[name] ?? name}: ${detail}`;
+    const where = [
+      category?.name ?? own.category,
+      type && (own.ticket_types[Number(type)].name || phrase("console.prices.type")),
+    ];
+    return `${where.filter(Boolean).join(", ")}, ${phrase(`console.prices.label.${name}`) || name}: ${detail}`;
   });
   return Object.assign(new Error(`${lines.join(". ")}.`), { status: problem.status });
 }
@@ -86,14 +74,14 @@ class CategoryPart {
     this.set = set;
     this.scale = 10 ** decimalsOf(currency);
     this.currency = currency;
-    this.price = this.#amount(`Price in ${currency}`, category.price.amount);
-    this.name = field("Name of the usual ticket", {
+    this.price = this.#amount(phrase("console.price_in", { currency }), category.price.amount);
+    this.name = field(phrase("console.prices.usual"), {
       value: set?.standard_name ?? "",
       maxLength: 100,
-      placeholder: "Standard",
+      placeholder: phrase("console.standard"),
     });
     this.list = make("div");
-    const add = make("button", { type: "button" }, "Add a ticket type");
+    const add = make("button", { type: "button" }, phrase("console.prices.add"));
     add.addEventListener("click", () => {
       this.#add(null);
       /** @type {HTMLElement} */ (this.list.lastElementChild?.querySelector("input")).focus();
@@ -123,32 +111,37 @@ class CategoryPart {
 
   /** @param {any} type */
   #add(type) {
-    const remove = make("button", { type: "button", className: "quiet" }, "Remove");
+    const remove = make("button", { type: "button", className: "quiet" }, phrase("console.remove"));
     const line = make(
       "div",
-      { className: "line type", role: "group", "aria-label": "Ticket type", "data-id": type?.id ?? "" },
-      field("Ticket type", {
+      { className: "line type", role: "group", "aria-label": phrase("console.prices.type"), "data-id": type?.id ?? "" },
+      field(phrase("console.prices.type"), {
         name: "name",
         value: type?.name ?? "",
         maxLength: 100,
         required: true,
-        placeholder: "Child",
+        placeholder: phrase("console.prices.child"),
       }),
-      this.#amount(`Price in ${this.currency}`, type?.price),
-      field("At most in one order", {
+      this.#amount(phrase("console.price_in", { currency: this.currency }), type?.price),
+      field(phrase("console.prices.most"), {
         name: "most",
         type: "number",
         min: 1,
         max: 100,
         value: type?.max_per_order ?? "",
-        placeholder: "any number",
+        placeholder: phrase("console.prices.any"),
       }),
-      field("Note", { name: "note", value: type?.note ?? "", maxLength: 200, placeholder: "up to 12 years" }),
+      field(phrase("console.prices.note"), {
+        name: "note",
+        value: type?.note ?? "",
+        maxLength: 200,
+        placeholder: phrase("console.prices.note_sample"),
+      }),
       make(
         "label",
         { className: "check" },
         make("input", { type: "checkbox", name: "accompanied", checked: Boolean(type?.accompanied) }),
-        " Only together with another ticket",
+        ` ${phrase("console.prices.accompanied")}`,
       ),
       remove,
     );

@@ -1,5 +1,6 @@
 // @ts-check
 // Local times of a time zone, as forms have them, and the instants they are.
+import { phrase } from "./api.js";
 
 /** Milliseconds by which a zone is ahead of UTC at an instant. @param {number} at @param {string} timeZone */
 function offset(at, timeZone) {
@@ -35,7 +36,7 @@ export function toInstant(local, zone) {
     // The offset of a guess may be that of the other side of a change of clocks.
     for (let tries = 0; tries < 2; tries++) at = wall - offset(at, zone);
   } catch {
-    throw new Error(`Time zone: there is none of the name "${zone}". Choose one such as Europe/Berlin.`);
+    throw new Error(phrase("console.no_zone", { zone }));
   }
   return new Date(at).toISOString();
 }

@@ -13,7 +13,6 @@ use shared::http::page_request::PageRequest;
 use shared::http::problem::Problem;
 use shared::http::static_files::{page, serve};
 use shared::ids::EventId;
-use shared::texts::Language;
 use std::sync::Arc;
 
 /// Content security policy of the page with Razorpay's checkout: as that of all pages, and its script
@@ -118,7 +117,7 @@ async fn show_door(Path(event): Path<String>, request: PageRequest) -> Response 
         return no_such_event(&request);
     };
     let values = [("event", event.as_str())];
-    let mut response = page(&request, Language::english(), "door.html", &values);
+    let mut response = page(&request, request.language(), "door.html", &values);
     let features = HeaderValue::from_static(WITH_CAMERA);
     let name = HeaderName::from_static("permissions-policy");
     response.headers_mut().insert(name, features);

@@ -46,7 +46,7 @@ async fn show_console(request: PageRequest) -> Response {
     };
     let languages: Vec<String> = Language::all().map(named).collect();
     let values = [("languages", &*languages.join(","))];
-    page(&request, Language::english(), "organiser.html", &values)
+    page(&request, request.language(), "organiser.html", &values)
 }
 
 /// Where the queue page leads once it is the fan's turn, if that is a page of this site or of an

@@ -102,8 +102,8 @@ pub async fn serve(path: &str, headers: &HeaderMap) -> Result<Response, Problem>
     file.document.response(headers, head).await
 }
 
-/// Beginnings of paths that lead to no page for fans.
-const NO_PAGES: [&str; 4] = ["static/", "api/", "organiser", "door/"];
+/// Beginnings of paths that lead to no page in several languages.
+const NO_PAGES: [&str; 2] = ["static/", "api/"];
 
 /// Takes comments that begin a line, empty lines, indents and the types within lines out of a script or
 /// a style sheet: fans on slow networks need not load them. Code after a comment stays. Our scripts hold
@@ -316,7 +316,7 @@ mod tests {
     fn links_and_forms_carry_a_language_on_until_the_cookie_is_seen() {
         let page = "<link href=\"/static/a.css\"><a href=\"/orders\">b</a><a class=\"c\" href=\"/e/d?x=1&amp;y=2\">\
             <form method=\"post\" action=\"/e/d/join\"><a href=\"?lang=en\"><a href=\"https://e.example/f\">\
-            <a href=\"/api/docs\"><p data-href=\"/g\" title=\"/h\">";
+            <a href=\"/api/docs\"><a href=\"/organiser\"><p data-href=\"/g\" title=\"/h\">";
         let request = |cookie: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             if let Some(cookie) = cookie {
@@ -327,7 +327,8 @@ mod tests {
         };
         let carried = "<link href=\"/static/a.css\"><a href=\"/orders?lang=de\">b</a>\
             <a class=\"c\" href=\"/e/d?x=1&amp;y=2&amp;lang=de\"><form method=\"post\" action=\"/e/d/join?lang=de\">\
-            <a href=\"?lang=en\"><a href=\"https://e.example/f\"><a href=\"/api/docs\"><p data-href=\"/g\" title=\"/h\">";
+            <a href=\"?lang=en\"><a href=\"https://e.example/f\"><a href=\"/api/docs\">\
+            <a href=\"/organiser?lang=de\"><p data-href=\"/g\" title=\"/h\">";
         for cookie in [None, Some("fairline_lang=en")] {
             assert!(request(cookie).carried().is_some());
             assert_eq!(carried_on(page, &request(cookie)), carried);

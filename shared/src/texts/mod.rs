@@ -1,5 +1,5 @@
-//! Texts for fans: the catalogue of each language under `shared/texts/`, compiled in. A further
-//! language is a further file.
+//! Texts of all pages, mails and documents: the catalogue of each language under `shared/texts/`,
+//! compiled in. A further language is a further file.
 
 use rust_embed::RustEmbed;
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ impl Default for Language {
 }
 
 impl Language {
-    /// Returns English, the language of the console and of the API.
+    /// Returns English, the language of the API.
     pub fn english() -> Language {
         Language::parse("en").expect("English has a catalogue")
     }
