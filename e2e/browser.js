@@ -71,6 +71,21 @@ export async function weigh(page) {
   return weight;
 }
 
+/** Adds up how much moves on each page that is loaded from now on, in `globalThis.moved`. */
+export const noteShifts = (page) =>
+  page.addInitScript(() => {
+    globalThis.moved = 0;
+    new PerformanceObserver((list) => {
+      for (const shift of list.getEntries()) globalThis.moved += shift.value;
+    }).observe({ type: "layout-shift", buffered: true });
+  });
+
+/** Nothing has moved on a page since it was loaded that is worth mentioning. */
+export async function still(page) {
+  const moved = await page.evaluate(() => globalThis.moved);
+  assert.ok(moved < 0.02, `layout shift ${moved}`);
+}
+
 export const shoot = (page, name, options = {}) => page.screenshot({ path: `${shots}${name}.png`, ...options });
 
 /** No violation of WCAG 2.2 AA that axe-core finds. */

@@ -1,7 +1,8 @@
 // An event's details from the console to the tickets: dates with their zone, colours, drafts, pages for all.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, launch, person, shoot, sound } from "./browser.js";
+import { accessible, launch, noteShifts, person, shoot, sound, still } from "./browser.js";
+import { orderInBrowser } from "./fan.js";
 import { KEY, Server } from "./server.js";
 
 let server, browser;
@@ -245,3 +246,32 @@ test("a local time of a form is an instant and back, also where clocks change", 
     assert.deepEqual(await back(local, zone), [at, local], `${local} ${zone}`);
   await assert.rejects(back("2027-01-01T00:30", "Berlin"), /Time zone: there is none of the name "Berlin"/);
 });
+
+for (const [on, options] of [
+  ["a phone", { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true }],
+  ["a desk", {}],
+])
+  test(`nothing jumps on the pages of the seats and the order on ${on}`, async () => {
+    const event = `still-${options.isMobile ? "phone" : "desk"}`;
+    await server.event(event, { admission, details });
+    const fan = await orderInBrowser(browser, server, event, 2, options);
+    await fan.getByLabel("Card number").fill("4242 4242 4242 4242");
+    await fan.getByRole("button", { name: /^Pay / }).click();
+    await fan.getByText(/Confirmed: /).waitFor();
+    await fan.waitForURL("**/orders/**");
+    await noteShifts(fan);
+    await fan.reload();
+    await fan
+      .getByRole("img", { name: /QR code/ })
+      .nth(1)
+      .waitFor();
+    await still(fan);
+    sound(fan);
+    const other = await person(browser, options);
+    await noteShifts(other);
+    await other.goto(`${server.url}/e/${event}`);
+    await other.getByRole("link", { name: "Go to the checkout" }).click();
+    await other.getByText("left to shop").waitFor();
+    await still(other);
+    sound(other);
+  });

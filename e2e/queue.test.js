@@ -1,7 +1,7 @@
 // The queue page of a fan who waits: how long, how far, and whether what it shows is live.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, launch, person, sound, until } from "./browser.js";
+import { accessible, launch, noteShifts, person, sound, still, until } from "./browser.js";
 import { Server } from "./server.js";
 
 let server, browser;
@@ -67,17 +67,11 @@ for (const [name, viewport] of VIEWPORTS)
     for (let fan = 0; fan < 12; fan++) assert.equal((await join(event)).status, 201);
     await told(event);
     const fan = await person(browser, { viewport });
-    await fan.addInitScript(() => {
-      globalThis.moved = 0;
-      new PerformanceObserver((list) => {
-        for (const shift of list.getEntries()) globalThis.moved += shift.value;
-      }).observe({ type: "layout-shift", buffered: true });
-    });
+    await noteShifts(fan);
     await fan.goto(`${server.url}/e/${event}`);
     await fan.getByRole("heading", { name: /ahead of you$/ }).waitFor();
     await fan.getByText(/^Live · updated 1 s ago/).waitFor();
-    const moved = await fan.evaluate(() => globalThis.moved);
-    assert.ok(moved < 0.02, `layout shift ${moved}`);
+    await still(fan);
     sound(fan);
   });
 

@@ -71,7 +71,9 @@ const types = new TicketTypes(event, { call, onChange: () => render(), fail: (pr
 function fail(problem) {
   $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem, nameOf)) : "";
   show("problem", Boolean(problem));
-  if (problem) $("problem").scrollIntoView({ block: "nearest" });
+  if (!problem) return;
+  reveal();
+  $("problem").scrollIntoView({ block: "nearest" });
 }
 
 /** Says since when nothing was heard of the seats. @param {number | null} since */
@@ -378,6 +380,11 @@ async function lookAgain() {
   } else if (session?.over) render();
 }
 
+/** Shows the page, of which nothing moves any more. */
+function reveal() {
+  $("shop").removeAttribute("aria-busy");
+}
+
 async function begin() {
   // Open to anyone, so that they need not wait for the session.
   const seats = unlessUnused(fetchSeats(call, base));
@@ -398,6 +405,14 @@ async function begin() {
   layout = types.layout = seating;
   showEvent(about);
   document.title = `${phrase("seats.title")} · ${about.name}`;
+  $("legend").replaceChildren(
+    ...legend(layout, (categories) => {
+      map.show(categories);
+      draw();
+    }),
+  );
+  $("category").append(...categoryOptions(layout));
+  reveal();
   const card = new MapCard($("map-card"));
   const looks = {
     onChoose: choose,
@@ -413,13 +428,6 @@ async function begin() {
     },
   };
   map = new SeatMap($("map"), layout, looks, $("map-mini"));
-  $("legend").replaceChildren(
-    ...legend(layout, (categories) => {
-      map.show(categories);
-      draw();
-    }),
-  );
-  $("category").append(...categoryOptions(layout));
   const hooks = { onChange: seatsChanged, onReplaced: reloadIfReplaced, onSilence: tellSilence };
   live = new LiveSeats(() => fetchSeats(call, base), map, hooks);
   await live.refresh(seats);

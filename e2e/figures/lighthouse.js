@@ -23,7 +23,8 @@ async function visit(server) {
   await fan.getByLabel("Card number").fill("4242 4242 4242 4242");
   await fan.getByRole("button", { name: /^Pay / }).click();
   await fan.getByText(/Confirmed: /).waitFor();
-  const order = await fan.evaluate(() => [...document.links].find(({ href }) => href.includes("/orders/")).href);
+  await fan.waitForURL("**/orders/**");
+  const order = fan.url();
   await fan.goto(`${server.url}/e/shop`);
   await fan.getByRole("link", { name: "Go to the checkout" }).click();
   await fan.getByText("left to shop").waitFor();
