@@ -63,6 +63,13 @@ async fn pass_ten_seconds(stage: &Stage) {
     stage.pass_seconds("night", 10).await;
 }
 
+/// Moves the clock until the line tells the wait of a fan.
+async fn until_told(stage: &Stage, fan: &Fan) {
+    while minutes(stage, fan).await.is_none() {
+        pass_ten_seconds(stage).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fan_is_told_about_ten_minutes_before_the_turn_once_and_one_who_was_that_near_is_not() {
     let server = SmtpServer::start().await;
@@ -77,35 +84,39 @@ async fn a_fan_is_told_about_ten_minutes_before_the_turn_once_and_one_who_was_th
     for _ in 0..16 {
         fans.push(join(&stage).await);
     }
-    let [near, gone, silent, far] = [&fans[2], &fans[13], &fans[14], &fans[15]];
+    let [near, unsure, gone, silent, far] = [&fans[7], &fans[9], &fans[13], &fans[14], &fans[15]];
     open(&stage).await;
-    while minutes(&stage, far).await.is_none() {
-        pass_ten_seconds(&stage).await;
-    }
+    until_told(&stage, far).await;
     let shows_a_wait = |place: &Value| place["eta_seconds"].is_object();
     stage.until(ME, &near.pass, shows_a_wait).await;
     assert!(minutes(&stage, near).await.unwrap() < 10);
     assert!(minutes(&stage, gone).await.unwrap() > 10);
+    let leave = async |fan: &Fan, name: &str| {
+        let left = leave_address(&stage, &fan.pass, &format!("{name}@example.org")).await;
+        assert_eq!(left.status, StatusCode::NO_CONTENT, "{}", left.body);
+    };
     for (fan, name) in [
         (near, "near"),
         (gone, "gone"),
         (silent, "silent"),
         (far, "far"),
     ] {
-        let left = leave_address(&stage, &fan.pass, &format!("{name}@example.org")).await;
-        assert_eq!(left.status, StatusCode::NO_CONTENT, "{}", left.body);
+        leave(fan, name).await;
     }
     until_offered(&stage).await;
     stage.client.delete(ME, &gone.pass).await.unwrap();
     stage.client.delete(MAIL, &silent.pass).await.unwrap();
-    // The one who is near gets the mail of the turn alone.
-    while minutes(&stage, near).await.is_some() {
-        pass_ten_seconds(&stage).await;
-    }
+    // The wait of one who is as near is not known when the address is left.
+    set(&stage, json!({"paused": true})).await;
+    stage
+        .until(ME, &unsure.pass, |place| place["phase"] == "paused")
+        .await;
+    leave(unsure, "unsure").await;
+    set(&stage, json!({"paused": false})).await;
+    until_told(&stage, far).await;
     let mails = server.until(1).await;
-    assert_eq!(mails[0].to, ["near@example.org"]);
-    assert!(text_of(&mails[0].content).contains("Sie sind an der Reihe"));
-
+    assert_eq!(mails[0].to, ["unsure@example.org"]);
+    // The line was asked about the one who is near by then, as they have a lower number.
     while minutes(&stage, far).await.unwrap() >= 10 {
         pass_ten_seconds(&stage).await;
     }
@@ -122,25 +133,29 @@ async fn a_fan_is_told_about_ten_minutes_before_the_turn_once_and_one_who_was_th
     set(&stage, json!({"paused": true})).await;
     assert_eq!(minutes(&stage, far).await, None);
     set(&stage, json!({"paused": false})).await;
-    while minutes(&stage, far).await.is_none() {
-        pass_ten_seconds(&stage).await;
-    }
+    until_told(&stage, far).await;
     set(
         &stage,
         json!({"admission": {"rate_per_minute": 6000, "batch_seconds": 1}}),
     )
     .await;
     pass_ten_seconds(&stage).await;
-    let mails = server.until(3).await;
-    assert_eq!(mails[2].to, ["far@example.org"]);
-    assert!(text_of(&mails[2].content).contains("Sie sind an der Reihe"));
+    let mails = server.until(5).await;
+    let mut told: Vec<&str> = mails[2..].iter().map(|mail| &*mail.to[0]).collect();
+    told.sort_unstable();
+    let all = ["far", "near", "unsure"].map(|name| format!("{name}@example.org"));
+    assert_eq!(told, all);
+    for mail in &mails[2..] {
+        let text = text_of(&mail.content);
+        assert!(text.contains("Sie sind an der Reihe"), "{text}");
+    }
     until("the address is deleted", async || {
         kept(&stage, "far@example.org").await == 0
     })
     .await;
     let told = stage.buy("night", &stage.session("night").await, 1).await;
-    let mails = server.until(4).await;
-    assert!(mails[3].content.contains(&word(&told["id"])));
+    let mails = server.until(6).await;
+    assert!(mails[5].content.contains(&word(&told["id"])));
 }
 
 #[tokio::test(flavor = "multi_thread")]
