@@ -9,8 +9,9 @@ use shared::cancellation::Cancellation;
 use shared::context::AppContext;
 use shared::event_details::EventDetails;
 use shared::http::credentials::cookie_name;
-use shared::ids::{Availability, EventId};
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::line_log::{LogPage, LogPlace};
+use shared::line_mail::{LineWaits, WaitsInput};
 use shared::organiser::COOKIE;
 use shared::remote::RemoteService;
 use shared::sign_outs::{Shared, SignOut};
@@ -111,6 +112,10 @@ pub trait WaitingRoom: Send + Sync {
 
     /// Returns what the line decided after a place in its log.
     async fn log(&self, event: &EventId, place: &LogPlace) -> LogAnswer;
+
+    /// Returns the waits that visitors are told, at most `WAITS_MAX` of them; none without an answer, or
+    /// such an event.
+    async fn waits(&self, event: &EventId, visitors: Vec<VisitorId>) -> Option<LineWaits>;
 }
 
 /// A waiting room in another process, by HTTP.
@@ -231,6 +236,15 @@ impl WaitingRoom for RemoteWaitingRoom {
             }
             _ => LogAnswer::Unanswered,
         }
+    }
+
+    async fn waits(&self, event: &EventId, visitors: Vec<VisitorId>) -> Option<LineWaits> {
+        let path = format!("/api/v1/events/{event}/waits");
+        let body = serde_json::to_string(&WaitsInput { visitors }).ok();
+        let key = &self.service_key;
+        let (status, body) = self.service.ask(Method::POST, &path, key, body).await?;
+        let answer = || serde_json::from_slice(&body).ok();
+        (status == StatusCode::OK).then(answer).flatten()
     }
 }
 

@@ -14,7 +14,7 @@ use shared::http::front::Front;
 use shared::http::problem::Problem;
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::line_log::{LOG_ENTRIES_MAX, LogPlace};
-use shared::line_mail::LineMail;
+use shared::line_mail::{LineMail, LineWaits};
 use shared::metrics::Registry;
 use shared::settings::Settings;
 use shared::time::{Clock, Time};
@@ -186,6 +186,12 @@ impl WaitingRoom for LocalWaitingRoom {
             Err(Refused::NoSuchEvent) => LogAnswer::Unknown,
             Err(_) => LogAnswer::Unanswered,
         }
+    }
+
+    async fn waits(&self, event: &EventId, visitors: Vec<VisitorId>) -> Option<LineWaits> {
+        waiting_room::waits(&*self.line, event, &visitors)
+            .await
+            .ok()
     }
 }
 

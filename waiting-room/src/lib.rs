@@ -30,6 +30,7 @@ mod queue_words;
 mod service;
 pub mod settings;
 pub mod ticker;
+mod waits;
 mod watched_place;
 
 pub use app::{Checkout, Parts, Room};
@@ -37,6 +38,7 @@ pub use cancellation::cancel;
 pub use extension::{Extended, extend};
 pub use gate::settings::GateSettings;
 pub use place::find_place;
+pub use waits::waits;
 pub use watched_place::{Update, WatchedPlace};
 
 use app::App;

@@ -9,6 +9,7 @@ use crate::hub::EventHub;
 use crate::line::{LineView, Spot, VisitorState};
 use crate::message_page::{refuse, refuse_form};
 use crate::pass::Pass;
+use crate::place::told_wait;
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Extension, Form, FromRequestParts, Path, State};
@@ -24,7 +25,7 @@ use shared::http::openapi::Refusals;
 use shared::http::page_request::PageRequest;
 use shared::http::problem::{Input, Problem};
 use shared::ids::EventId;
-use shared::line_mail::LineMail;
+use shared::line_mail::{LineMail, WaitRange};
 use shared::texts::Language;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -150,10 +151,14 @@ impl PassHolder {
         let front = hub.front();
         let language = wish.language.unwrap_or_else(|| language_of(&front));
         let place = Pass::of(&spot, front.life);
+        let wait = told_wait(&front, &spot).range;
+        let is_soon = wait.is_some_and(|(low, high)| WaitRange { low, high }.is_soon());
         let mail = LineMail {
             email: wish.email,
             language: language.code().to_owned(),
             link: room.passes.write_link(event, &place),
+            number: (!spot.is_provisional).then_some(spot.number),
+            tell_soon: !is_soon,
         };
         checkout.keep_mail(event, spot.visitor, &mail).await?;
         // A turn that came meanwhile may have been told already, to no address.

@@ -9,6 +9,7 @@ use crate::line::{
 use crate::pass::Pass;
 use serde::Serialize;
 use shared::ids::{EventId, VisitorId};
+use shared::line_mail::WaitRange;
 use shared::time::Time;
 use shared::token::{Claims, SKEW_SECONDS};
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub(crate) struct Place {
     /// Number of waiting visitors.
     pub waiting: u64,
     /// Expected wait; null until a rate was measured, and while no visitor is let in.
-    pub eta_seconds: Option<Range>,
+    pub eta_seconds: Option<WaitRange>,
     /// Why it is null, or longer than before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta_reason: Option<WaitReason>,
@@ -76,15 +77,6 @@ pub(crate) struct Place {
     pub pass: Option<String>,
 }
 
-/// A range of seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub(crate) struct Range {
-    /// At the fastest pace that is likely.
-    pub low: u32,
-    /// At the slowest pace that is likely.
-    pub high: u32,
-}
-
 impl Room {
     /// Builds a visitor's place from the engine's reply and the view of the line.
     pub(crate) fn place(&self, event: &EventId, spot: &Spot, front: &LineView) -> Place {
@@ -110,7 +102,7 @@ impl Room {
             waiting: front.waiting.max(if waits { spot.ahead + 1 } else { 0 }),
             eta_seconds: wait.and_then(|wait| {
                 let (low, high) = wait.range?;
-                Some(Range { low, high })
+                Some(WaitRange { low, high })
             }),
             eta_reason: wait.and_then(|wait| wait.reason),
             poll_after_seconds: poll_after(front, spot),

@@ -3,6 +3,7 @@
 use crate::app::{App, Room};
 use crate::cancellation::cancel;
 use crate::credentials::find_any;
+use crate::waits::waits;
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::{StatusCode, request::Parts};
@@ -12,6 +13,7 @@ use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem, saturating};
 use shared::ids::Availability;
 use shared::line_log::{LOG_ENTRIES_MAX, LogPage, LogPlace};
+use shared::line_mail::{LineWaits, WAITS_MAX, WaitsInput};
 use shared::service_key::require_service_key;
 use shared::sign_outs::SignOut;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(cancel_line))
         .routes(routes!(list_sign_outs))
         .routes(routes!(read_log))
+        .routes(routes!(read_waits))
 }
 
 /// Proof that a request came with the service key, as a handler's first argument, so that nothing
@@ -116,4 +119,22 @@ async fn read_log(
     let limit = query.limit.map_or(LOG_ENTRIES_MAX, |limit| limit as usize);
     let page = room.line.decisions(&event, &place, limit).await?;
     Ok(Json(page))
+}
+
+/// Read the waits that visitors are told, at most 200 of them, for those who left an address. Visitors who
+/// do not wait, or wait no longer, are left out.
+#[utoipa::path(post, path = "/api/v1/events/{event}/waits", tag = "line",
+    params(("event" = String, Path)), request_body = WaitsInput, security(("service" = [])),
+    responses((status = 200, description = "The waits", body = LineWaits), Refusals))]
+async fn read_waits(
+    _: Service,
+    State(room): State<Arc<Room>>,
+    Path(event): Path<String>,
+    Input(asked, _): Input<WaitsInput>,
+) -> Result<Json<LineWaits>, Problem> {
+    if asked.visitors.len() > WAITS_MAX {
+        return Err(Problem::invalid("visitors", "at most 200"));
+    }
+    let (event, _) = find_any(&room, &event).await?;
+    Ok(Json(waits(&*room.line, &event, &asked.visitors).await?))
 }

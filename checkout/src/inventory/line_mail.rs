@@ -1,5 +1,6 @@
 //! Addresses of fans in line, as they are stored until their turn was told.
 
+use super::mail::{MailKind, NewMail};
 use super::model::Refused;
 use super::personal::Personal;
 use async_trait::async_trait;
@@ -12,6 +13,9 @@ use std::collections::HashSet;
 /// Largest number of rows of a page, and of those that are deleted by one step.
 pub(super) const LINE_MAILS_MAX: usize = 500;
 
+/// End of the order of a mail that tells that a turn comes soon, after its visitor.
+const SOON: &str = ".soon";
+
 /// A visitor in the line of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InLine {
@@ -19,6 +23,17 @@ pub struct InLine {
     pub event: EventId,
     /// The visitor.
     pub visitor: VisitorId,
+}
+
+impl InLine {
+    /// Returns the place that a mail is about, if it is about one.
+    pub(crate) fn of(mail: &NewMail) -> Option<InLine> {
+        let order = &mail.order;
+        Some(InLine {
+            event: EventId::parse(&mail.event).ok()?,
+            visitor: VisitorId::parse(order.strip_suffix(SOON).unwrap_or(order))?,
+        })
+    }
 }
 
 /// A fan who wants a mail once it is their turn.
@@ -30,6 +45,26 @@ pub struct LineMailRow {
     pub mail: LineMail,
     /// When the fan left the address.
     pub created_at: Time,
+}
+
+/// A fan who is to be told before their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoonRow {
+    /// The fan.
+    pub visitor: VisitorId,
+    /// Their number, if it is known.
+    pub number: Option<u64>,
+}
+
+/// What came of asking the line about a fan who is to be told before their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoonStep {
+    /// The turn comes soon: a mail says so.
+    Tell,
+    /// They are asked about again.
+    Later,
+    /// No mail says so: they do not wait any more, or their turn is as good as there.
+    Never,
 }
 
 /// The stored addresses of fans in line, one for each place.
@@ -57,6 +92,35 @@ pub trait LineMailStore: Send + Sync {
     /// Deletes addresses that were left so long ago, of an event or of all, a bounded number. Returns
     /// whether there may be more.
     async fn purge(&self, event: Option<&EventId>, kept_ms: i64) -> Result<bool, Refused>;
+
+    /// Returns those of these events in whose lines fans are to be told before their turn.
+    async fn soon_events(&self, events: Vec<EventId>) -> Result<Vec<EventId>, Refused>;
+
+    /// Returns the next fans of a line who are to be told before their turn, at most `WAITS_MAX`: first
+    /// those whose number is not known, then in order of numbers.
+    async fn next_soon(&self, event: &EventId) -> Result<Vec<SoonRow>, Refused>;
+
+    /// Records what came of asking about fans, with their numbers, and adds the mails of those who are
+    /// told, in one transaction. Left out are those of whom another node recorded that they were told, or
+    /// never will be; a place has one such mail, also if its fan leaves an address again.
+    async fn settle_soon(
+        &self,
+        event: &EventId,
+        fans: Vec<(SoonRow, SoonStep)>,
+    ) -> Result<(), Refused>;
+}
+
+/// Returns the mail that tells a fan that the turn comes soon.
+pub(super) fn soon_mail(event: &EventId, fan: &SoonRow, now: Time) -> NewMail {
+    let (visitor, number) = (fan.visitor, fan.number.unwrap_or_default());
+    NewMail {
+        id: format!("mail_soon_{event}_{visitor}_{number}"),
+        event: event.as_str().to_owned(),
+        order: format!("{visitor}{SOON}"),
+        kind: MailKind::Soon,
+        detail: String::new(),
+        created_at: now,
+    }
 }
 
 /// The columns of a row, of which `email` and `link` are sealed.
@@ -65,6 +129,8 @@ pub(super) struct LineMailColumns {
     pub(super) link: String,
     pub(super) language: String,
     pub(super) created_at: i64,
+    pub(super) number: Option<i64>,
+    pub(super) soon: bool,
 }
 
 impl LineMailColumns {
@@ -80,6 +146,8 @@ impl LineMailColumns {
             link: personal.seal_line_mail("line link", &visitor, &mail.link),
             language: mail.language.clone(),
             created_at: now.0,
+            number: mail.number.map(|number| number as i64),
+            soon: mail.tell_soon,
         }
     }
 
@@ -90,6 +158,8 @@ impl LineMailColumns {
             email: personal.open_line_mail("line email", &visitor, &self.email)?,
             link: personal.open_line_mail("line link", &visitor, &self.link)?,
             language: self.language,
+            number: self.number.map(i64::unsigned_abs),
+            tell_soon: self.soon,
         };
         Some(LineMailRow {
             mail,

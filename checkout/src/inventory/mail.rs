@@ -26,7 +26,9 @@ pub enum MailKind {
     Cancelled,
     /// The orders of an address were asked for.
     Orders,
-    /// It is the turn of a fan in line who left an address.
+    /// The turn of a fan in line who left an address comes soon.
+    Soon,
+    /// It is the turn of such a fan.
     Turn,
     /// The date or the place of the event has changed. A row without an order is a step, which adds the
     /// mails of some orders.
@@ -35,11 +37,12 @@ pub enum MailKind {
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [MailKind; 6] = [
+    pub const ALL: [MailKind; 7] = [
         MailKind::Confirmed,
         MailKind::Refunded,
         MailKind::Cancelled,
         MailKind::Orders,
+        MailKind::Soon,
         MailKind::Turn,
         MailKind::Changed,
     ];
@@ -51,6 +54,7 @@ impl MailKind {
             MailKind::Refunded => "refunded",
             MailKind::Cancelled => "cancelled",
             MailKind::Orders => "orders",
+            MailKind::Soon => "soon",
             MailKind::Turn => "turn",
             MailKind::Changed => "changed",
         }
@@ -69,8 +73,8 @@ pub struct NewMail {
     pub id: String,
     /// The event; empty for a list of orders.
     pub event: String,
-    /// The order; the visitor for a turn; empty for a list of orders, and for a step of telling all
-    /// buyers.
+    /// The order; the visitor for a turn, and the visitor with `.soon` for one that comes soon, as the turn
+    /// does not wait for that mail; empty for a list of orders, and for a step of telling all buyers.
     pub order: String,
     /// Its reason.
     pub kind: MailKind,

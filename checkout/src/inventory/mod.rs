@@ -71,7 +71,7 @@ pub use door_ticket::{CheckIn, DoorCount, DoorFigures, DoorTicket, IssuedTicket}
 pub use engine::{Engine, LapsedVisitor, LateOrder};
 pub use invoices::{Invoice, InvoiceKind, Invoicing};
 pub use layout::Layout;
-pub use line_mail::{InLine, LineMailRow, LineMailStore};
+pub use line_mail::{InLine, LineMailRow, LineMailStore, SoonRow, SoonStep};
 pub use model::*;
 pub use order_details::{
     OrderDetails, OrderSeat, OrderSeatState, PartRefund, PaymentDetails, PaymentStep,

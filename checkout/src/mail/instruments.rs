@@ -76,7 +76,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.add(
         "fairline_mails_sent_total",
         "Mails to buyers that the mail server has taken from this node, by kind: confirmed, refunded, cancelled, changed, orders \
-         (a list of orders that was asked for), turn (told to a fan in line)",
+         (a list of orders that was asked for), soon and turn (told to a fan in line)",
         SENT.clone(),
     );
     registry.add(

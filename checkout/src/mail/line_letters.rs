@@ -1,4 +1,5 @@
-//! The letter to a fan in line whose turn has come, and the end of what is kept for it.
+//! The letters to a fan in line, before the turn and once it has come, and the end of what is kept for
+//! them.
 
 use super::letter::{Letter, LetterBlock};
 use super::order_letters::{link_in, reply_to};
@@ -6,59 +7,82 @@ use super::sender::{Sender, Unwritten};
 use crate::event_words::facts_of;
 use crate::inventory::InLine;
 use crate::inventory::mail::{MailKind, MailOutcome, NewMail, QueuedMail};
-use shared::event_details::day_and_time;
-use shared::ids::{EventId, VisitorId};
+use crate::waiting_room::EventFacts;
+use shared::event_details::{day_and_time, time_of_day};
+use shared::line_mail::{LineMail, WaitRange};
 use shared::texts::Language;
 use shared::time::Time;
+use std::sync::Arc;
+
+/// A fan in line who left an address, and what the letter is about.
+struct ToldFan {
+    place: InLine,
+    mail: LineMail,
+    facts: Arc<EventFacts>,
+    language: Language,
+}
 
 impl Sender {
-    /// Writes the letter. Needless once the turn was missed, or the address withdrawn.
+    /// Writes the letter of a turn that has come. Needless once it was missed, or the address withdrawn.
     pub(super) async fn turn_letter(&self, mail: &NewMail) -> Result<Letter, Unwritten> {
-        let place = place_of(mail).ok_or(Unwritten::Needless)?;
         let claim_by: Time = serde_json::from_str(&mail.detail).map_err(|_| Unwritten::Needless)?;
         if claim_by <= self.now() {
             return Err(Unwritten::Needless);
         }
+        let told = self.told(mail).await?;
+        let time = day_and_time(claim_by, told.zone(), told.language);
+        let title = told.say("mail.turn", &[("event", &told.facts.name)]);
+        let texts = vec![told.say("mail.turn.text", &[("time", &time)])];
+        let open = told.say("mail.turn.open", &[]);
+        Ok(told.letter(title, texts, open, &self.shop.site.public_url))
+    }
+
+    /// Writes the letter of a turn that comes soon, with the wait of now. Needless once the fan does not
+    /// wait any more, or the wait is unknown or longer again, or the address withdrawn.
+    pub(super) async fn soon_letter(&self, mail: &NewMail) -> Result<Letter, Unwritten> {
+        let told = self.told(mail).await?;
+        let (event, visitor) = (&told.place.event, told.place.visitor);
+        let waits = self.shop.waiting_room.waits(event, vec![visitor]).await;
+        let waits = waits.ok_or(Unwritten::NotNow("the waiting room does not answer"))?;
+        let wait = waits.waits.iter().find(|wait| wait.visitor == visitor);
+        let range = wait.and_then(|wait| wait.seconds);
+        let range = range.filter(|range| range.is_soon());
+        let expected = told.expected(range.ok_or(Unwritten::Needless)?, self.now());
+        let title = told.say("mail.soon", &[("event", &told.facts.name)]);
+        let texts = vec![expected, told.say("mail.soon.kept", &[])];
+        let open = told.say("mail.soon.open", &[]);
+        Ok(told.letter(title, texts, open, &self.shop.site.public_url))
+    }
+
+    /// Returns the fan of a mail. Needless once the address was withdrawn.
+    async fn told(&self, mail: &NewMail) -> Result<ToldFan, Unwritten> {
+        let place = InLine::of(mail).ok_or(Unwritten::Needless)?;
         let found = self.shop.inventory.line_mails().find(&place).await;
         let row = found.map_err(|_| Unwritten::NotNow("the store does not answer"))?;
-        let told = row.ok_or(Unwritten::Needless)?.mail;
+        let mail = row.ok_or(Unwritten::Needless)?.mail;
         let facts = self.shop.event_facts(&place.event).await;
-        let facts = facts.ok_or(Unwritten::NotNow("the waiting room does not answer"))?;
-        let language = Language::parse(&told.language).unwrap_or_default();
-        let say = |key: &str, values: &[(&str, &str)]| language.phrase(key, values);
-        let details = facts.details.as_ref();
-        let zone = details.and_then(|details| details.time_zone.as_deref());
-        let time = day_and_time(claim_by, zone, language);
-        let site = &self.shop.site.public_url;
-        let path = link_in(site, &format!("/e/{}/place", place.event), language);
-        let title = say("mail.turn", &[("event", &facts.name)]);
-        Ok(Letter {
-            to: (told.email, String::new()),
-            reply_to: reply_to(&facts),
-            subject: title.clone(),
-            title,
-            language,
-            colours: details.and_then(|details| details.colours.clone()),
-            blocks: vec![
-                LetterBlock::Text(say("mail.turn.text", &[("time", &time)])),
-                LetterBlock::Link(say("mail.turn.open", &[]), format!("{path}#{}", told.link)),
-                LetterBlock::Text(say("mail.turn.alone", &[])),
-                LetterBlock::Fields(facts_of(&facts, language)),
-                LetterBlock::Small(say("mail.turn.why", &[("site", site)])),
-            ],
-            calendar: None,
-            tickets_pdf: None,
+        Ok(ToldFan {
+            facts: facts.ok_or(Unwritten::NotNow("the waiting room does not answer"))?,
+            language: Language::parse(&mail.language).unwrap_or_default(),
+            place,
+            mail,
         })
     }
 
-    /// Forgets the address once the mail needs no further attempt. Nothing is kept of one that cannot be
-    /// sent: it is known of no one whether the address is the fan's.
-    pub(super) async fn end_turn(&self, mail: &QueuedMail, outcome: MailOutcome) -> MailOutcome {
+    /// Forgets the address once the mail of the turn needs no further attempt. Nothing is kept of one that
+    /// cannot be sent: it is known of no one whether the address is the fan's.
+    pub(super) async fn end_line_mail(
+        &self,
+        mail: &QueuedMail,
+        outcome: MailOutcome,
+    ) -> MailOutcome {
         let mail = &mail.mail;
-        if mail.kind != MailKind::Turn || matches!(outcome, MailOutcome::Later { .. }) {
+        let is_turn = mail.kind == MailKind::Turn;
+        let is_told = is_turn || mail.kind == MailKind::Soon;
+        if !is_told || matches!(outcome, MailOutcome::Later { .. }) {
             return outcome;
         }
-        if let Some(place) = place_of(mail) {
+        if let Some(place) = InLine::of(mail).filter(|_| is_turn) {
             let mails = self.shop.inventory.line_mails();
             // One that is not deleted now is once it is old.
             let _ = mails.remove(&place, mail.created_at).await;
@@ -70,10 +94,49 @@ impl Sender {
     }
 }
 
-/// Returns the place that a mail is about.
-fn place_of(mail: &NewMail) -> Option<InLine> {
-    Some(InLine {
-        event: EventId::parse(&mail.event).ok()?,
-        visitor: VisitorId::parse(&mail.order)?,
-    })
+impl ToldFan {
+    fn say(&self, key: &str, values: &[(&str, &str)]) -> String {
+        self.language.phrase(key, values)
+    }
+
+    fn zone(&self) -> Option<&str> {
+        self.facts.details.as_ref()?.time_zone.as_deref()
+    }
+
+    /// Returns when the turn is expected, in whole minutes around the range.
+    fn expected(&self, range: WaitRange, now: Time) -> String {
+        let (from, until) = (
+            now.plus_seconds(range.low),
+            now.plus_seconds(range.high.saturating_add(59)),
+        );
+        let zone = self.zone().unwrap_or("UTC");
+        let until = time_of_day(until, zone, from, self.language);
+        let from = day_and_time(from, self.zone(), self.language);
+        self.say("mail.soon.text", &[("from", &from), ("until", &until)])
+    }
+
+    /// Writes a letter with a link to the place, which has the text `open`.
+    fn letter(self, title: String, texts: Vec<String>, open: String, site: &str) -> Letter {
+        let path = format!("/e/{}/place", self.place.event);
+        let link = link_in(site, &path, self.language);
+        let mut blocks: Vec<LetterBlock> = texts.into_iter().map(LetterBlock::Text).collect();
+        blocks.extend([
+            LetterBlock::Link(open, format!("{link}#{}", self.mail.link)),
+            LetterBlock::Text(self.say("mail.turn.alone", &[])),
+            LetterBlock::Fields(facts_of(&self.facts, self.language)),
+            LetterBlock::Small(self.say("mail.turn.why", &[("site", site)])),
+        ]);
+        let details = self.facts.details.as_ref();
+        Letter {
+            reply_to: reply_to(&self.facts),
+            colours: details.and_then(|details| details.colours.clone()),
+            to: (self.mail.email, String::new()),
+            subject: title.clone(),
+            title,
+            language: self.language,
+            blocks,
+            calendar: None,
+            tickets_pdf: None,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! The sale never waits for it.
 //!
 //! `intake` follows the outbox with a place of its own there, and adds a row for each mail in the
-//! transaction that moves it. `sender` takes the rows that are due, which any number of nodes share.
+//! transaction that moves it. `soon` adds those to fans whose turn comes soon. `sender` takes the rows that are due, which any number of nodes share.
 
 mod address;
 mod change_letter;
@@ -19,6 +19,7 @@ mod order_letters;
 mod order_lists;
 mod sender;
 mod settings;
+mod soon;
 
 pub(crate) use instruments::register;
 pub(crate) use intake::CONSUMER;
@@ -62,6 +63,7 @@ pub(crate) async fn run(shop: &Arc<Shop>) {
     if let Some(mailer) = &shop.mail {
         tokio::join!(
             intake::run(shop),
+            soon::run(shop),
             sender::run(shop, mailer),
             measure(shop),
             mailer.report(&shop.site.stop)

@@ -64,7 +64,7 @@ impl About<'_> {
                 self.named("mail.changed"),
                 self.changed(buyer, &mail.detail)?,
             ),
-            MailKind::Orders | MailKind::Turn => return None,
+            MailKind::Orders | MailKind::Soon | MailKind::Turn => return None,
         };
         blocks.extend(self.link());
         blocks.push(LetterBlock::Small(self.footer()));

@@ -114,7 +114,7 @@ impl Sender {
         self.shop.mailing.spawn(async move {
             let _permit = permit;
             let outcome = sender.deliver(&mail).await;
-            let outcome = sender.end_turn(&mail, outcome).await;
+            let outcome = sender.end_line_mail(&mail, outcome).await;
             sender.settle(&mail, outcome).await;
         });
     }
@@ -187,8 +187,10 @@ impl Sender {
     /// Writes the letter of a mail, about its order as it is now.
     async fn letter(&self, mail: &QueuedMail) -> Result<Letter, Unwritten> {
         let mail = &mail.mail;
-        if mail.kind == MailKind::Turn {
-            return self.turn_letter(mail).await;
+        match mail.kind {
+            MailKind::Turn => return self.turn_letter(mail).await,
+            MailKind::Soon => return self.soon_letter(mail).await,
+            _ => {}
         }
         let event = EventId::parse(&mail.event).map_err(|_| Unwritten::Needless)?;
         let details = self.shop.inventory.order_details(&event, &mail.order).await;

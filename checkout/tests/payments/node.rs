@@ -12,8 +12,9 @@ use serde_json::json;
 use shared::cancellation::Cancellation;
 use shared::data_dir::DataFolder;
 use shared::http::load::LoadArgs;
-use shared::ids::{Availability, EventId};
+use shared::ids::{Availability, EventId, VisitorId};
 use shared::line_log::LogPlace;
+use shared::line_mail::LineWaits;
 use shared::mistakes::Mistakes;
 use shared::settings::Common;
 use shared::time::Clock;
@@ -60,6 +61,9 @@ impl WaitingRoom for Everyone {
     }
     async fn log(&self, _: &EventId, _: &LogPlace) -> LogAnswer {
         LogAnswer::Unknown
+    }
+    async fn waits(&self, _: &EventId, _: Vec<VisitorId>) -> Option<LineWaits> {
+        None
     }
 }
 

@@ -1,5 +1,5 @@
 //! Mails to fans in line, by services of their own: the waiting room hands the address over, the checkout
-//! tells of the turn.
+//! tells of the turn, and before it.
 
 use crate::site::{Site, word};
 use hyper::{Method, StatusCode};
@@ -48,18 +48,20 @@ async fn open_paused(site: &Site) {
     pause(site, true).await;
 }
 
+/// Settings of a checkout that sends mail.
+fn mailing_shop(server: &Postgres, smtp: &SmtpServer) -> Vec<(&'static str, String)> {
+    let from = "Arena <tickets@arena.example>".to_owned();
+    vec![
+        ("FAIRLINE_INVENTORY", server.url(&server.database())),
+        ("FAIRLINE_SMTP", smtp.url(10)),
+        ("FAIRLINE_MAIL_FROM", from),
+    ]
+}
+
 #[tokio::test]
 async fn services_of_their_own_tell_a_fan_of_the_turn() {
     let (server, smtp) = (Postgres::start(), SmtpServer::start().await);
-    let inventory = ("FAIRLINE_INVENTORY", server.url(&server.database()));
-    let mail = [
-        ("FAIRLINE_SMTP", smtp.url(10)),
-        (
-            "FAIRLINE_MAIL_FROM",
-            "Arena <tickets@arena.example>".to_owned(),
-        ),
-    ];
-    let shop = [&[inventory], &mail[..]].concat();
+    let shop = mailing_shop(&server, &smtp);
     let site = Site::of(vec![Vec::new(); 2], vec![shop]).await;
     open_paused(&site).await;
     let ada = word(&site.client.join("night").await.unwrap()["pass"]);
@@ -90,6 +92,57 @@ async fn services_of_their_own_tell_a_fan_of_the_turn() {
     assert!(mails[1].content.contains(&word(&order["id"])));
     assert_eq!(mails[1].to, ["ada@example.org"]);
     assert_eq!(site.client.get(ME, proof).await.unwrap().status, 401);
+}
+
+#[tokio::test]
+async fn one_of_two_checkouts_tells_a_fan_before_the_turn_and_in_the_fans_language() {
+    let (server, smtp) = (Postgres::start(), SmtpServer::start().await);
+    let shop = mailing_shop(&server, &smtp);
+    let site = Site::of(vec![Vec::new(); 2], vec![shop.clone(), shop]).await;
+    let admission = json!({"rate_per_minute": 6, "batch_seconds": 1});
+    site.event("night", admission).await;
+    pause(&site, true).await;
+    let mut fans = Vec::new();
+    for _ in 0..11 {
+        fans.push(word(&site.client.join("night").await.unwrap()["pass"]));
+    }
+    let ada = &fans[10];
+    until_offered(&site).await;
+    // The checkout that did not take the plan knows of it a moment later.
+    let from = Instant::now();
+    loop {
+        let body = Some(json!({"email": "ada@example.org", "language": "de"}));
+        let left = site.client.call(Method::PUT, MAIL, ada, body).await;
+        let left = left.unwrap();
+        if left.status == StatusCode::NO_CONTENT {
+            break;
+        }
+        assert!(from.elapsed() < Duration::from_secs(60), "{}", left.body);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    pause(&site, false).await;
+    let mails = smtp.until(1).await;
+    assert_eq!(mails[0].to, ["ada@example.org"]);
+    let text = mails[0].content.replace("=\r\n", "");
+    assert!(text.contains("Nach jetziger Sch"), "{text}");
+    let (_, proof) = text.split_once("/e/night/place?lang=3Dde#").unwrap();
+    let proof = proof.split_whitespace().next().unwrap();
+    let place = site.client.get(ME, proof).await.unwrap().ok().unwrap();
+    assert_eq!(place["state"], "waiting");
+    let faster = json!({"admission": {"rate_per_minute": 60_000}});
+    let set = site
+        .organise(Method::PATCH, "/events/night", Some(faster))
+        .await;
+    assert_eq!(set.status, StatusCode::OK, "{}", set.body);
+    let place = site
+        .until(ME, ada, |place| place["state"] == "admitted")
+        .await;
+    let mails = smtp.until(2).await;
+    assert!(mails[1].content.contains("Jetzt weiter"), "the turn");
+    // An order after them has its mail: neither came twice before it.
+    let order = site.buy("night", &word(&place["token"])).await;
+    let mails = smtp.until(3).await;
+    assert!(mails[2].content.contains(&word(&order["id"])));
 }
 
 #[tokio::test]

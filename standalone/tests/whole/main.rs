@@ -46,6 +46,7 @@ mod secure;
 mod shopping;
 mod signals;
 mod sockets;
+mod soon_mails;
 mod stage;
 mod ticket_types;
 mod turn_mails;

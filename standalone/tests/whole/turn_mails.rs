@@ -8,8 +8,8 @@ use shared::texts::Language;
 use std::time::Duration;
 use testkit::SmtpServer;
 
-const ME: &str = "/api/v1/events/night/line/me";
-const MAIL: &str = "/api/v1/events/night/line/me/mail";
+pub(crate) const ME: &str = "/api/v1/events/night/line/me";
+pub(crate) const MAIL: &str = "/api/v1/events/night/line/me/mail";
 
 /// A stage that sends mail, with a line in which no one is admitted yet.
 async fn stage(details: Value) -> (Stage, SmtpServer) {
@@ -20,17 +20,17 @@ async fn stage(details: Value) -> (Stage, SmtpServer) {
     (stage, server)
 }
 
-async fn join(stage: &Stage) -> String {
+pub(crate) async fn join(stage: &Stage) -> String {
     word(&stage.client.join("night").await.unwrap()["pass"])
 }
 
-async fn leave_address(stage: &Stage, pass: &str, email: &str) -> Answer {
+pub(crate) async fn leave_address(stage: &Stage, pass: &str, email: &str) -> Answer {
     let body = Some(json!({"email": email}));
     let answer = stage.client.call(Method::PUT, MAIL, pass, body).await;
     answer.unwrap()
 }
 
-async fn open(stage: &Stage) {
+pub(crate) async fn open(stage: &Stage) {
     let open = Some(json!({"paused": false}));
     let opened = stage.organise(Method::PATCH, "/events/night", open).await;
     assert_eq!(opened.status, StatusCode::OK, "{}", opened.body);
@@ -38,13 +38,13 @@ async fn open(stage: &Stage) {
 }
 
 /// Returns the places for which an address is kept.
-async fn kept(stage: &Stage, email: &str) -> usize {
+pub(crate) async fn kept(stage: &Stage, email: &str) -> usize {
     let path = format!("/api/v1/organiser/people?email={email}");
     let found = stage.get(&path, KEY).await.ok().unwrap();
     found["line"].as_array().unwrap().len()
 }
 
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let waiting = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -55,7 +55,7 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 }
 
 /// Waits until the queue page offers a mail.
-async fn until_offered(stage: &Stage) {
+pub(crate) async fn until_offered(stage: &Stage) {
     until("a mail is offered", async || {
         stage.page("/e/night").await.contains("/e/night/mail\" >")
     })
@@ -63,7 +63,7 @@ async fn until_offered(stage: &Stage) {
 }
 
 /// Returns the text of a mail, as mailboxes show it.
-fn text_of(content: &str) -> String {
+pub(crate) fn text_of(content: &str) -> String {
     let (_, part) = content.split_once("text/plain").unwrap();
     let (head, body) = part.split_once("\r\n\r\n").unwrap();
     let body = body.split("\r\n--").next().unwrap();
@@ -87,7 +87,7 @@ fn text_of(content: &str) -> String {
 }
 
 /// Returns what stands behind the `#` of the link in a mail.
-fn proof_in(text: &str) -> String {
+pub(crate) fn proof_in(text: &str) -> String {
     let (_, proof) = text.split_once("/e/night/place").unwrap();
     let (_, proof) = proof.split_once('#').unwrap();
     proof.split_whitespace().next().unwrap().to_owned()

@@ -237,7 +237,7 @@ impl Postgres {
 
 /// Columns of new rows.
 #[derive(Default)]
-struct MailColumns {
+pub(super) struct MailColumns {
     ids: Vec<String>,
     events: Vec<String>,
     orders: Vec<String>,
@@ -248,7 +248,7 @@ struct MailColumns {
 }
 
 impl MailColumns {
-    fn of(shard: &Shard, mails: &[NewMail]) -> MailColumns {
+    pub(super) fn of(shard: &Shard, mails: &[NewMail]) -> MailColumns {
         let mut columns = MailColumns::default();
         for mail in mails {
             columns.ids.push(mail.id.clone());
@@ -262,7 +262,7 @@ impl MailColumns {
         columns
     }
 
-    fn bind(self, statement: Statement<'_>) -> Statement<'_> {
+    pub(super) fn bind(self, statement: Statement<'_>) -> Statement<'_> {
         statement
             .bind(self.ids)
             .bind(self.events)

@@ -6,22 +6,31 @@ use crate::inventory::model::*;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, Row, params};
 use shared::ids::{EventId, VisitorId};
-use shared::line_mail::LineMail;
+use shared::line_mail::{LineMail, WAITS_MAX};
 use shared::time::Time;
 use std::collections::HashSet;
 
-const KEEP: &str = "insert into line_mail (event, visitor, email, link, language, created_at)
-    values (?1, ?2, ?3, ?4, ?5, ?6) on conflict (event, visitor) do update set
-        email = excluded.email, link = excluded.link, language = excluded.language, created_at = excluded.created_at";
+const KEEP: &str = "insert into line_mail (event, visitor, email, link, language, created_at, number, soon)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) on conflict (event, visitor) do update set
+        email = excluded.email, link = excluded.link, language = excluded.language, created_at = excluded.created_at,
+        number = excluded.number, soon = excluded.soon";
 
-const FIND: &str = "select event, visitor, email, link, language, created_at from line_mail
+const FIND: &str =
+    "select event, visitor, email, link, language, created_at, number, soon from line_mail
     where event = ?1 and visitor = ?2";
 
-const PAGE: &str = "select event, visitor, email, link, language, created_at from line_mail
+const PAGE: &str =
+    "select event, visitor, email, link, language, created_at, number, soon from line_mail
     where (event, visitor) > (?1, ?2) order by event, visitor limit ?3";
 
 const PURGE: &str = "delete from line_mail where (event, visitor) in
     (select event, visitor from line_mail where created_at <= ?1 and (?2 is null or event = ?2) limit ?3)";
+
+const NEXT_SOON: &str =
+    "select visitor, number from line_mail where event = ?1 and soon = 1 order by number limit ?2";
+
+const SETTLE_SOON: &str = "update line_mail set number = coalesce(?3, number), soon = ?4
+    where event = ?1 and visitor = ?2 and soon = 1";
 
 #[async_trait]
 impl LineMailStore for Sqlite {
@@ -36,7 +45,9 @@ impl LineMailStore for Sqlite {
                 columns.email,
                 columns.link,
                 columns.language,
-                columns.created_at
+                columns.created_at,
+                columns.number,
+                columns.soon
             ])?;
             Ok(Ok(()))
         })
@@ -127,6 +138,65 @@ impl LineMailStore for Sqlite {
         })
         .await
     }
+
+    async fn soon_events(&self, events: Vec<EventId>) -> Result<Vec<EventId>, Refused> {
+        self.look(move |file| {
+            let mut query =
+                file.prepare("select 1 from line_mail where event = ?1 and soon = 1")?;
+            let mut found = Vec::new();
+            for event in events {
+                if query.exists([event.as_str()])? {
+                    found.push(event);
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn next_soon(&self, event: &EventId) -> Result<Vec<SoonRow>, Refused> {
+        let event = event.clone();
+        let rows = self.look(move |file| {
+            let mut query = file.prepare(NEXT_SOON)?;
+            let of = params![event.as_str(), WAITS_MAX as i64];
+            let rows = query.query_map(of, |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let fans = rows.await?.into_iter().filter_map(|(visitor, number)| {
+            Some(SoonRow {
+                visitor: VisitorId::parse(&visitor)?,
+                number: number.map(i64::unsigned_abs),
+            })
+        });
+        Ok(fans.collect())
+    }
+
+    async fn settle_soon(
+        &self,
+        event: &EventId,
+        fans: Vec<(SoonRow, SoonStep)>,
+    ) -> Result<(), Refused> {
+        let event = event.clone();
+        self.step(move |store, now| {
+            store.write()?;
+            for (fan, step) in &fans {
+                let of = params![
+                    event.as_str(),
+                    fan.visitor.to_string(),
+                    fan.number.map(|number| number as i64),
+                    *step == SoonStep::Later
+                ];
+                let settled = store.db.prepare_cached(SETTLE_SOON)?.execute(of)? > 0;
+                if settled && *step == SoonStep::Tell {
+                    store.insert_mail(&soon_mail(&event, fan, now), now)?;
+                }
+            }
+            Ok(Ok(()))
+        })
+        .await
+    }
 }
 
 /// Reads a row; none if its names are none.
@@ -137,6 +207,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<(InLine, LineMailColumns)>> {
         link: row.get(3)?,
         language: row.get(4)?,
         created_at: row.get(5)?,
+        number: row.get(6)?,
+        soon: row.get(7)?,
     };
     let event = EventId::parse(&event).ok();
     let place = event.zip(VisitorId::parse(&visitor));

@@ -179,7 +179,7 @@ impl MailQueue for Sqlite {
 }
 
 impl Store {
-    fn insert_mail(&mut self, mail: &NewMail, now: Time) -> rusqlite::Result<()> {
+    pub(super) fn insert_mail(&mut self, mail: &NewMail, now: Time) -> rusqlite::Result<()> {
         self.db
             .prepare_cached(
                 "insert into mail (id, event, order_id, kind, detail, next_at, created_at)

@@ -44,7 +44,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 20] = [
+const SETUP: [&str; 21] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -65,6 +65,7 @@ const SETUP: [&str; 20] = [
     include_str!("../../../migrations/sqlite/18_charged_back.sql"),
     include_str!("../../../migrations/sqlite/19_line_mail.sql"),
     include_str!("../../../migrations/sqlite/20_order_language.sql"),
+    include_str!("../../../migrations/sqlite/21_line_mail_soon.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

@@ -41,7 +41,8 @@ impl Class {
             | "/api/v1/events/{event}/availability"
             | "/api/v1/events/{event}/cancellation"
             | "/api/v1/events/{event}/line-mail/{visitor}"
-            | "/api/v1/events/{event}/log" => Class::Organiser,
+            | "/api/v1/events/{event}/log"
+            | "/api/v1/events/{event}/waits" => Class::Organiser,
             "/api/v1/events/{event}/seating" if method == Method::DELETE => Class::Organiser,
             "/api/v1/events/{event}/admission"
             | "/api/v1/events/{event}/admission/extend"
