@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 28] = [
+const MIGRATIONS: [(&str, &str); 29] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -120,6 +120,10 @@ const MIGRATIONS: [(&str, &str); 28] = [
     (
         "order language",
         include_str!("../../../migrations/postgres/28_order_language.sql"),
+    ),
+    (
+        "line push",
+        include_str!("../../../migrations/postgres/30_line_push.sql"),
     ),
 ];
 
