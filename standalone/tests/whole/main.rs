@@ -49,5 +49,6 @@ mod sockets;
 mod stage;
 mod ticket_types;
 mod turn_mails;
+mod turn_pushes;
 mod undeclared;
 mod wire;
