@@ -135,7 +135,7 @@ async fn a_subscription_is_withdrawn_and_forgotten_with_the_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_subscription_leads_inside_or_to_another_place_or_has_keys_that_are_none() {
+async fn no_subscription_leads_inside_or_has_keys_that_are_none() {
     let stage = Stage::pushing("").await;
     stage.event("night", json!({"paused": true})).await;
     let service = PushService::start().await;
@@ -193,6 +193,17 @@ async fn no_subscription_leads_inside_or_to_another_place_or_has_keys_that_are_n
         body[name] = value;
         assert_problem(&put(&stage, &ada, body).await, 422, "invalid");
     }
+    assert!(!is_kept(&stage, &visitor).await);
+    assert_problem(&put(&stage, "", at(public)).await, 401, "no-pass");
+    assert_eq!(service.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_one_leaves_a_subscription_with_the_place_of_another_or_too_many() {
+    let (stage, service) = stage(json!({})).await;
+    let good = body_of(&subscribe(&stage, &service));
+    let ada = join(&stage).await;
+    let visitor = visitor_of(&stage, &ada).await;
     let own = format!("/api/v1/events/night/line-push/{visitor}");
     for bearer in ["", &ada, KEY] {
         let refused = stage.client.delete(&own, bearer).await.unwrap();
@@ -201,7 +212,7 @@ async fn no_subscription_leads_inside_or_to_another_place_or_has_keys_that_are_n
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     }
     for pass in ["", "vis_1", KEY] {
-        assert_problem(&put(&stage, pass, at(public)).await, 401, "no-pass");
+        assert_problem(&put(&stage, pass, good.clone()).await, 401, "no-pass");
     }
     // A stranger's page cannot leave one by the fan's cookie.
     let cookie = format!("fairline_pass_night={ada}");
@@ -210,14 +221,15 @@ async fn no_subscription_leads_inside_or_to_another_place_or_has_keys_that_are_n
         ("origin", "https://evil.example"),
         ("content-type", "application/json"),
     ];
-    let refused = stage.send(Method::PUT, PUSH, &heads, &at(public).to_string());
-    assert_eq!(refused.await.0, StatusCode::FORBIDDEN);
+    let body = good.to_string();
+    let refused = stage.send(Method::PUT, PUSH, &heads, &body).await;
+    assert_eq!(refused.0, StatusCode::FORBIDDEN);
     assert!(!is_kept(&stage, &visitor).await);
-    let taken = put(&stage, &ada, at(public)).await;
+    let taken = put(&stage, &ada, good.clone()).await;
     assert_eq!(taken.status, StatusCode::NO_CONTENT, "{}", taken.body);
     let mut refused = None;
     for _ in 0..=shared::line_mail::LINE_MAILS_PER_HOUR {
-        let answer = put(&stage, &ada, at(public)).await;
+        let answer = put(&stage, &ada, good.clone()).await;
         if answer.status != StatusCode::NO_CONTENT {
             refused = Some(answer);
             break;
