@@ -72,7 +72,7 @@ function fail(problem) {
   $("problem").textContent = problem ? (typeof problem === "string" ? problem : explain(problem, nameOf)) : "";
   show("problem", Boolean(problem));
   if (!problem) return;
-  reveal();
+  $("shop").removeAttribute("aria-busy");
   $("problem").scrollIntoView({ block: "nearest" });
 }
 
@@ -380,11 +380,6 @@ async function lookAgain() {
   } else if (session?.over) render();
 }
 
-/** Shows the page, of which nothing moves any more. */
-function reveal() {
-  $("shop").removeAttribute("aria-busy");
-}
-
 async function begin() {
   // Open to anyone, so that they need not wait for the session.
   const seats = unlessUnused(fetchSeats(call, base));
@@ -412,7 +407,8 @@ async function begin() {
     }),
   );
   $("category").append(...categoryOptions(layout));
-  reveal();
+  // All is there that would move the rest.
+  $("shop").removeAttribute("aria-busy");
   const card = new MapCard($("map-card"));
   const looks = {
     onChoose: choose,

@@ -13,6 +13,7 @@ use crate::pdf::Fonts;
 use crate::relay::LastRefusal;
 use crate::retention::Retention;
 use crate::waiting_room::{EventFacts, WaitingRoom};
+use crate::web_push::Pusher;
 use axum::extract::FromRef;
 use brokers::Address;
 use parking_lot::Mutex;
@@ -54,15 +55,17 @@ pub struct Shop {
     pub(crate) last_refusal: Mutex<Option<LastRefusal>>,
     /// Mail server by which mail is sent to buyers.
     pub(crate) mail: Option<Arc<Mailer>>,
+    /// Key by which push services of browsers know this site.
+    pub(crate) pusher: Option<Arc<Pusher>>,
     /// Fonts of PDFs.
     pub(crate) fonts: Arc<Fonts>,
     /// Events that were asked for lately.
     pub(crate) known_events: KnownEvents,
     /// Mails that are being sent.
     pub(crate) mailing: TaskTracker,
-    /// Client of webhooks.
+    /// Client of webhooks and push services.
     pub outbound: Outbound,
-    /// Deliveries to webhooks that are under way.
+    /// Deliveries to webhooks and push services that are under way.
     pub(crate) delivering: TaskTracker,
     /// Notified when there is something to report.
     pub to_report: Notify,

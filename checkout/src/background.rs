@@ -1,6 +1,6 @@
 //! The tick of the checkout: lapsed holds and orders, new versions of the seat maps, and reports to
 //! the waiting room; beside it the reconciler of payments, the end of cancelled shows, the relay of
-//! events, mail, webhooks, analytics and what the lines tell.
+//! events, mail, notifications, webhooks, analytics and what the lines tell.
 
 use crate::analytics;
 use crate::app::Shop;
@@ -14,6 +14,7 @@ use crate::mail;
 use crate::payment::reconciler;
 use crate::relay;
 use crate::waiting_room::Reported;
+use crate::web_push;
 use crate::webhooks;
 use futures_util::stream::{self, StreamExt as _};
 use shared::ids::{Availability, EventId};
@@ -46,6 +47,7 @@ pub async fn run(shop: Arc<Shop>) {
         fetch_keys(&shop),
         relay::run(&shop),
         mail::run(&shop),
+        web_push::run(&shop),
         webhooks::run(&shop),
         analytics::run(&shop),
         line_events::run(&shop),

@@ -23,6 +23,7 @@ pub mod jwks;
 mod known_events;
 mod line_events;
 mod line_mail;
+mod line_push;
 pub mod mail;
 pub mod metrics;
 mod order_look_up;
@@ -60,6 +61,7 @@ mod text;
 mod ticket_pdf;
 mod tickets;
 pub mod waiting_room;
+pub mod web_push;
 pub mod webhooks;
 
 pub use app::Shop;
@@ -111,6 +113,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(relay::routes())
         .merge(order_look_up::routes())
         .merge(line_mail::routes())
+        .merge(line_push::routes())
         .merge(organiser_mails::routes())
         .merge(organiser_changes::routes())
         .merge(organiser_webhooks::routes())

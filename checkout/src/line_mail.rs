@@ -85,7 +85,7 @@ impl Shop {
     }
 }
 
-fn visitor_id(visitor: &str) -> Result<VisitorId, Problem> {
+pub(crate) fn visitor_id(visitor: &str) -> Result<VisitorId, Problem> {
     VisitorId::parse(visitor)
         .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no-such-visitor", "No such visitor"))
 }

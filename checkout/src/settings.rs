@@ -14,6 +14,7 @@ use crate::relay;
 use crate::retention::{DAYS_MAX, EVENTS_HOURS_MAX, Retention};
 use crate::tail::{self, TailArgs};
 use crate::waiting_room::WaitingRoom;
+use crate::web_push::PushArgs;
 use crate::webhooks::WebhookArgs;
 use shared::audit::SharedAuditLog as _;
 use shared::context::AppContext;
@@ -76,6 +77,8 @@ pub struct SeatsArgs {
     #[command(flatten)]
     pub mail: MailArgs,
     #[command(flatten)]
+    pub push: PushArgs,
+    #[command(flatten)]
     pub webhooks: WebhookArgs,
     /// Font files (TrueType, OpenType) for letters that the built-in font lacks on tickets and invoices
     /// as PDF, such as Chinese, comma-separated [default: none]
@@ -89,6 +92,7 @@ impl SeatsArgs {
         self.payments.read(mistakes);
         mistakes.take("FAIRLINE_EVENTS", self.broker());
         self.mail.read(mistakes);
+        self.push.read(mistakes);
         mistakes.take("FAIRLINE_WEBHOOK_NETWORKS", self.webhooks.networks());
         mistakes.take("FAIRLINE_PDF_FONTS", self.fonts());
         if let Err(error) = check_url(self.url()) {
@@ -278,6 +282,7 @@ impl SeatsArgs {
             relay: TaskTracker::new(),
             last_refusal: Default::default(),
             mail,
+            pusher: self.push.read(&mut Mistakes::default()).map(Arc::new),
             fonts: Arc::new(self.fonts()?),
             known_events: KnownEvents::default(),
             mailing: TaskTracker::new(),

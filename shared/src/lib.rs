@@ -22,6 +22,7 @@ pub mod ids;
 pub mod keys;
 pub mod line_log;
 pub mod line_mail;
+pub mod line_push;
 pub mod log;
 pub mod metrics;
 pub mod mistakes;

@@ -4,7 +4,7 @@
 const PREFIX: &str = "FAIRLINE_";
 /// Settings of the programs, without the prefix: one environment may serve all of them. A test
 /// compares them with the programs.
-pub const PLAIN: [&str; 43] = [
+pub const PLAIN: [&str; 44] = [
     "ALLOWED_ORIGINS",
     "CONNECTIONS",
     "CONNECTIONS_PER_ADDRESS",
@@ -33,6 +33,7 @@ pub const PLAIN: [&str; 43] = [
     "PLACES_PER_ADDRESS",
     "PROXY_PROTOCOL",
     "PUBLIC_URL",
+    "PUSH_CONTACT",
     "RAZORPAY_URL",
     "REJOINS_PER_HOUR",
     "REQUESTS_PER_SECOND",
@@ -50,7 +51,7 @@ pub const PLAIN: [&str; 43] = [
     "WEBHOOK_NETWORKS",
 ];
 /// Settings that are secret, and may stand in files: `…_FILE`.
-pub const SECRET: [&str; 27] = [
+pub const SECRET: [&str; 28] = [
     "CHECKOUT",
     "CHECKOUT_KEY",
     "DKIM_KEY",
@@ -66,6 +67,7 @@ pub const SECRET: [&str; 27] = [
     "PERSONAL_KEYS",
     "PURGE_HEADER",
     "PURGE_URL",
+    "PUSH_KEY",
     "RAZORPAY_KEY_ID",
     "RAZORPAY_KEY_SECRET",
     "RAZORPAY_WEBHOOK_SECRETS",

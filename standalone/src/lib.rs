@@ -15,6 +15,7 @@ use shared::http::problem::Problem;
 use shared::ids::{Availability, EventId, VisitorId};
 use shared::line_log::{LOG_ENTRIES_MAX, LogPlace};
 use shared::line_mail::{LineMail, LineWaits};
+use shared::line_push::LinePush;
 use shared::metrics::Registry;
 use shared::settings::Settings;
 use shared::time::{Clock, Time};
@@ -231,5 +232,22 @@ impl waiting_room::Checkout for LocalCheckout {
 
     async fn forget_mail(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem> {
         self.0.forget_line_mail(event, visitor).await
+    }
+
+    async fn push_key(&self) -> Option<Option<String>> {
+        Some(self.0.push_key())
+    }
+
+    async fn keep_push(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        push: &LinePush,
+    ) -> Result<(), Problem> {
+        self.0.keep_line_push(event, visitor, push).await
+    }
+
+    async fn forget_push(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem> {
+        self.0.forget_line_push(event, visitor).await
     }
 }

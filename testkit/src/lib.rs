@@ -1,5 +1,5 @@
 //! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres
-//! and PgBouncer; message brokers; a mail server; and stand-ins of Stripe and Razorpay. Each ends with its handle.
+//! and PgBouncer; message brokers; a mail server; a push service; and stand-ins of Stripe and Razorpay. Each ends with its handle.
 
 mod brokers;
 mod certificates;
@@ -7,6 +7,7 @@ mod endpoint;
 mod faults;
 mod faulty;
 mod postgres;
+mod push_service;
 mod razorpay;
 mod redis;
 mod smtp;
@@ -19,6 +20,7 @@ pub use certificates::{Authority, ServerCertificate};
 pub use faults::{ApiFault, LastRequest, Trouble};
 pub use faulty::{Fault, Faulty};
 pub use postgres::{OpenTransaction, PgBouncer, Postgres, Shared, shared_postgres};
+pub use push_service::{PushService, PushSubscription, PushedMessage};
 pub use razorpay::{
     KEY_ID as RAZORPAY_KEY_ID, KEY_SECRET as RAZORPAY_KEY_SECRET, RazorpayEvent, RazorpayStandIn,
     WEBHOOK_SECRET as RAZORPAY_WEBHOOK_SECRET,

@@ -15,6 +15,7 @@ use shared::crypto::Secret;
 use shared::http::problem::Problem;
 use shared::ids::{EventId, VisitorId};
 use shared::line_mail::LineMail;
+use shared::line_push::LinePush;
 use shared::metrics::stores;
 use shared::time::Time;
 use shared::token::{Signer, Verifier};
@@ -54,6 +55,27 @@ pub trait Checkout: Send + Sync {
     /// # Errors
     /// 503.
     async fn forget_mail(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem>;
+
+    /// Returns the public key with which browsers subscribe, or that no notifications are sent; none
+    /// without an answer.
+    async fn push_key(&self) -> Option<Option<String>>;
+
+    /// Keeps the subscription by which a visitor is told of their turn, in place of the one from before.
+    ///
+    /// # Errors
+    /// 404 `no-push` where no notifications are sent, 422 for a subscription that is none, 503.
+    async fn keep_push(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        push: &LinePush,
+    ) -> Result<(), Problem>;
+
+    /// Forgets the subscription of a visitor, if there is one.
+    ///
+    /// # Errors
+    /// 503.
+    async fn forget_push(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem>;
 }
 
 /// Shared state of the waiting room's handlers.
@@ -74,6 +96,8 @@ pub struct Room {
     pub checkout: Option<Arc<dyn Checkout>>,
     /// Whether the checkout sends mail, as it last said.
     pub(crate) sends_mail: AtomicBool,
+    /// Key with which browsers subscribe to notifications, as the checkout last said. Locked for a look-up.
+    pub(crate) push_key: RwLock<Option<Arc<str>>>,
     /// Derives visitor ids from idempotency keys.
     pub join_keys: Secret,
     /// Troubles of the store and of lines. Locked for a look-up.
@@ -131,6 +155,7 @@ impl Room {
             service_key: parts.service_key,
             checkout: parts.checkout,
             sends_mail: AtomicBool::new(false),
+            push_key: RwLock::default(),
             gate: parts.gate,
             trouble: Mutex::default(),
             hubs: RwLock::default(),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use shared::http::problem::Problem;
 use shared::ids::{EventId, VisitorId};
 use shared::line_mail::LineMail;
+use shared::line_push::{LinePush, PushKey};
 use shared::remote::RemoteService;
 use std::time::Duration;
 
@@ -30,14 +31,16 @@ impl RemoteCheckout {
 }
 
 impl RemoteCheckout {
-    async fn ask_mail(
+    /// Hands over, or takes back, what a visitor wishes to be told by: `line-mail` or `line-push`.
+    async fn ask_wish(
         &self,
         method: Method,
+        wish: &str,
         event: &EventId,
         visitor: VisitorId,
         body: Option<String>,
     ) -> Result<StatusCode, Problem> {
-        let path = format!("/api/v1/events/{event}/line-mail/{visitor}");
+        let path = format!("/api/v1/events/{event}/{wish}/{visitor}");
         let answer = self.remote.ask(method, &path, &self.service_key, body);
         let (status, _) = answer.await.ok_or_else(Problem::unavailable)?;
         if status == StatusCode::UNAUTHORIZED {
@@ -101,7 +104,8 @@ impl Checkout for RemoteCheckout {
         mail: &LineMail,
     ) -> Result<(), Problem> {
         let body = serde_json::to_string(mail).ok();
-        match self.ask_mail(Method::PUT, event, visitor, body).await? {
+        let asked = self.ask_wish(Method::PUT, "line-mail", event, visitor, body);
+        match asked.await? {
             StatusCode::NOT_FOUND => Err(Problem::no_mail()),
             StatusCode::UNPROCESSABLE_ENTITY => Err(Problem::invalid(
                 "email",
@@ -112,7 +116,47 @@ impl Checkout for RemoteCheckout {
     }
 
     async fn forget_mail(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem> {
-        match self.ask_mail(Method::DELETE, event, visitor, None).await? {
+        let asked = self.ask_wish(Method::DELETE, "line-mail", event, visitor, None);
+        match asked.await? {
+            StatusCode::NOT_FOUND => Ok(()),
+            status => taken(status),
+        }
+    }
+
+    async fn push_key(&self) -> Option<Option<String>> {
+        let path = "/api/v1/push-key";
+        let asked = self.remote.ask(Method::GET, path, &self.service_key, None);
+        match asked.await? {
+            (StatusCode::OK, body) => {
+                let key: PushKey = serde_json::from_slice(&body).ok()?;
+                Some(Some(key.key))
+            }
+            (StatusCode::NOT_FOUND, _) => Some(None),
+            _ => None,
+        }
+    }
+
+    async fn keep_push(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        push: &LinePush,
+    ) -> Result<(), Problem> {
+        let body = serde_json::to_string(push).ok();
+        let asked = self.ask_wish(Method::PUT, "line-push", event, visitor, body);
+        match asked.await? {
+            StatusCode::NOT_FOUND => Err(Problem::no_push()),
+            StatusCode::UNPROCESSABLE_ENTITY => Err(Problem::invalid(
+                "endpoint",
+                "a subscription as a browser makes it",
+            )),
+            status => taken(status),
+        }
+    }
+
+    async fn forget_push(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem> {
+        let asked = self.ask_wish(Method::DELETE, "line-push", event, visitor, None);
+        match asked.await? {
             StatusCode::NOT_FOUND => Ok(()),
             status => taken(status),
         }

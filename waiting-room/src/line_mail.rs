@@ -24,7 +24,7 @@ use shared::http::credentials::{bearer, check_origin};
 use shared::http::openapi::Refusals;
 use shared::http::page_request::PageRequest;
 use shared::http::problem::{Input, Problem};
-use shared::ids::EventId;
+use shared::ids::{EventId, VisitorId};
 use shared::line_mail::{LineMail, WaitRange};
 use shared::texts::Language;
 use std::sync::Arc;
@@ -73,10 +73,7 @@ async fn set_mail(
 ) -> Result<StatusCode, Problem> {
     let wish = Wish {
         email: input.email,
-        language: match input.language {
-            Some(code) => Some(Language::parse(&code).ok_or_else(unknown_language)?),
-            None => None,
-        },
+        language: parse_language(input.language.as_deref())?,
     };
     fan.register(&room, address, wish).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -93,9 +90,14 @@ async fn remove_mail(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn unknown_language() -> Problem {
-    let codes: Vec<&str> = Language::all().map(Language::code).collect();
-    Problem::invalid("language", format!("one of {}", codes.join(", ")))
+/// Reads the language that a request wishes for, if it names one.
+pub(crate) fn parse_language(code: Option<&str>) -> Result<Option<Language>, Problem> {
+    let unknown = || {
+        let codes: Vec<&str> = Language::all().map(Language::code).collect();
+        Problem::invalid("language", format!("one of {}", codes.join(", ")))
+    };
+    let read = code.map(|code| Language::parse(code).ok_or_else(unknown));
+    read.transpose()
 }
 
 struct Wish {
@@ -105,10 +107,10 @@ struct Wish {
 
 /// The fan of a request that changes something, by the pass, as a handler's first argument, so that
 /// nothing else is read before.
-struct PassHolder {
-    event: EventId,
+pub(crate) struct PassHolder {
+    pub(crate) event: EventId,
     hub: Arc<EventHub>,
-    pass: Pass,
+    pub(crate) pass: Pass,
 }
 
 impl FromRequestParts<App> for PassHolder {
@@ -137,19 +139,11 @@ impl PassHolder {
         address: Option<Extension<ClientAddress>>,
         wish: Wish,
     ) -> Result<(), Problem> {
-        let PassHolder { event, hub, pass } = self;
+        let event = &self.event;
         let checkout = checkout_of(room)?;
-        if let Some(Extension(ClientAddress(address))) = address {
-            let limit = &room.site.limits.line_mails;
-            limit.check(address).map_err(Problem::too_many)?;
-        }
-        let spot = room.find_place(event, pass).await?;
-        let spot = spot.ok_or_else(no_pass)?;
-        if spot.standing != VisitorState::Waiting {
-            return Err(not_waiting());
-        }
-        let front = hub.front();
-        let language = wish.language.unwrap_or_else(|| language_of(&front));
+        let spot = self.waiting(room, address).await?;
+        let front = self.hub.front();
+        let language = self.language(wish.language);
         let place = Pass::of(&spot, front.life);
         let wait = told_wait(&front, &spot).range;
         let is_soon = wait.is_some_and(|(low, high)| WaitRange { low, high }.is_soon());
@@ -162,12 +156,43 @@ impl PassHolder {
         };
         checkout.keep_mail(event, spot.visitor, &mail).await?;
         // A turn that came meanwhile may have been told already, to no address.
-        let now = room.line.place(event, spot.visitor).await?;
-        if now.is_none_or(|spot| spot.standing != VisitorState::Waiting) {
+        if let Err(problem) = self.still_waiting(room, spot.visitor).await {
             checkout.forget_mail(event, spot.visitor).await?;
-            return Err(not_waiting());
+            return Err(problem);
         }
         Ok(())
+    }
+
+    /// Returns the place that is to be told of its turn, counted against the network's limit.
+    pub(crate) async fn waiting(
+        &self,
+        room: &Room,
+        address: Option<Extension<ClientAddress>>,
+    ) -> Result<Spot, Problem> {
+        if let Some(Extension(ClientAddress(address))) = address {
+            let limit = &room.site.limits.line_mails;
+            limit.check(address).map_err(Problem::too_many)?;
+        }
+        let spot = room.find_place(&self.event, &self.pass).await?;
+        let spot = spot.ok_or_else(no_pass)?;
+        let is_waiting = spot.standing == VisitorState::Waiting;
+        is_waiting.then_some(spot).ok_or_else(not_waiting)
+    }
+
+    /// Refuses a place whose turn has come meanwhile.
+    pub(crate) async fn still_waiting(
+        &self,
+        room: &Room,
+        visitor: VisitorId,
+    ) -> Result<(), Problem> {
+        let now = room.line.place(&self.event, visitor).await?;
+        let is_waiting = now.is_some_and(|spot| spot.standing == VisitorState::Waiting);
+        is_waiting.then_some(()).ok_or_else(not_waiting)
+    }
+
+    /// Returns the language in which the fan is told: the one wished for, else that of the event.
+    pub(crate) fn language(&self, wished: Option<Language>) -> Language {
+        wished.unwrap_or_else(|| language_of(&self.hub.front()))
     }
 
     async fn withdraw(&self, room: &Room) -> Result<(), Problem> {
@@ -192,13 +217,16 @@ impl Room {
         self.sends_mail.load(Ordering::Relaxed) && front.availability.is_some()
     }
 
-    /// Forgets the address of a visitor who has left. If that fails, it is deleted once the line is over.
+    /// Forgets the address of a visitor who has left, and the subscription. If that fails, they are deleted once the line is over.
     pub(crate) async fn forget_mail(&self, event: &EventId, before: Option<&Spot>) {
         let had_place = before.is_some_and(|spot| !spot.is_over());
         let checkout = self.checkout.as_ref();
         let checkout = checkout.filter(|_| had_place && self.sends_mail.load(Ordering::Relaxed));
         if let (Some(checkout), Some(spot)) = (checkout, before) {
             let _ = checkout.forget_mail(event, spot.visitor).await;
+        }
+        if let Some(spot) = before.filter(|_| had_place) {
+            self.forget_push(event, spot.visitor).await;
         }
     }
 
@@ -333,9 +361,10 @@ async fn mail_page(
     let language = markup.language;
     let offers = room.offers_mail(&front);
     let has_pass = pass_of(room, &sender.headers, &event).is_some();
+    let push_key = room.offered_push_key(&front);
     let (status, note) = match outcome {
         Some(outcome) => outcome,
-        None if !offers => (StatusCode::NOT_FOUND, "page.mail.none"),
+        None if !offers && push_key.is_none() => (StatusCode::NOT_FOUND, "page.mail.none"),
         None if !has_pass => (StatusCode::OK, "page.mail.not_waiting"),
         None => (StatusCode::OK, ""),
     };
@@ -346,7 +375,16 @@ async fn mail_page(
     let minutes = u64::from(settings.admission.away_seconds).div_ceil(60);
     let kept = language.phrase_of("page.mail.kept", minutes);
     let hidden = |is_shown: bool| if is_shown { "" } else { "hidden" };
+    let heading = if offers || push_key.is_none() {
+        "page.mail.heading"
+    } else {
+        "page.push.heading"
+    };
+    let push_key = push_key.filter(|_| has_pass);
     let values = [
+        ("heading", &*language.phrase(heading, &[])),
+        ("push_key", push_key.as_deref().unwrap_or_default()),
+        ("push_hidden", hidden(push_key.is_some())),
         ("event", event.as_str()),
         ("name", settings.name.as_str()),
         ("note", &say(note)),

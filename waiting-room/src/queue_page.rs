@@ -112,6 +112,15 @@ async fn show_queue(
     response
 }
 
+/// Returns the key of the link's text to the page on which fans ask to be told of their turn; none where
+/// no one is told.
+fn told_by(room: &Room, front: &LineView) -> Option<&'static str> {
+    if room.offers_mail(front) {
+        return Some("page.queue.mail");
+    }
+    room.offered_push_key(front).map(|_| "page.queue.notify")
+}
+
 /// Writes the queue page.
 fn written(
     room: &Room,
@@ -148,6 +157,7 @@ fn written(
     let mark = |is: bool, word: &'static str| if is { word } else { "" };
     let is_over = place.is_none() && matches!(front.phase, Phase::Closed | Phase::SoldOut);
     let more_texts = more_texts(front, language);
+    let told_by = told_by(room, front).map(|key| language.phrase(key, &[]));
     let has_dates = !dates_to_come(settings, room.now(event)).is_empty();
     let values = [
         ("event", event.as_str()),
@@ -164,7 +174,8 @@ fn written(
         ("join_hidden", is_hidden(action == Action::Join)),
         ("go_hidden", is_hidden(action == Action::Go)),
         ("leave_hidden", is_hidden(action == Action::Leave)),
-        ("mail_hidden", is_hidden(room.offers_mail(front))),
+        ("mail_hidden", is_hidden(told_by.is_some())),
+        ("mail", &told_by.unwrap_or_default()),
         ("go_to", &go_to),
         ("go", &language.phrase(go_key(is_draft), &[])),
         ("return_to", goal.as_deref().unwrap_or("")),

@@ -141,7 +141,11 @@ async fn put_away(room: Arc<Room>, events: Vec<EventId>) {
 /// Starts ticking every event, including those created at other nodes later, until the stop signal:
 /// admission goes on without any socket or request. Events are put away when their time is over.
 pub async fn tick_all(room: Arc<Room>) {
-    tokio::join!(tick_events(room.clone()), room.follow_mail());
+    tokio::join!(
+        tick_events(room.clone()),
+        room.follow_mail(),
+        room.follow_push_key()
+    );
 }
 
 async fn tick_events(room: Arc<Room>) {

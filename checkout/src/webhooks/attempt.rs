@@ -105,7 +105,7 @@ fn headers(settings: &EndpointSettings, delivery: &QueuedDelivery, now: Time) ->
 fn of_answer(delivery: &QueuedDelivery, answer: &OutboundAnswer, now: Time) -> DeliveryAttempt {
     let status = answer.status;
     let is_gone = status == StatusCode::GONE;
-    let asked_for = asked_for(&answer.headers, now).filter(|_| !status.is_success());
+    let asked_for = asked_for(answer, now).filter(|_| !status.is_success());
     let next = match () {
         () if status.is_success() => DeliveryNext::Delivered,
         () if is_gone => DeliveryNext::Failed,
@@ -135,13 +135,9 @@ fn next(delivery: &QueuedDelivery, now: Time, asked_for: Option<Time>) -> Delive
     DeliveryNext::Later(asked_for.unwrap_or(own).max(own))
 }
 
-/// Returns the time of the header `Retry-After`, which has seconds or a date.
-fn asked_for(headers: &HeaderMap, now: Time) -> Option<Time> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let at = match text.parse::<u32>() {
-        Ok(seconds) => now.plus_seconds(seconds),
-        Err(_) => Time::parse_http_date(text)?,
-    };
+/// Returns the time before which an endpoint wants no request, if it says so.
+fn asked_for(answer: &OutboundAnswer, now: Time) -> Option<Time> {
+    let at = answer.retry_after(now)?;
     Some(at.min(Time(now.0 + ASKED_MAX_MS)))
 }
 
@@ -159,7 +155,12 @@ mod tests {
 
     fn asked(text: &str) -> Option<i64> {
         let headers = [(header::RETRY_AFTER, text.parse().unwrap())];
-        let at = asked_for(&headers.into_iter().collect(), NOW)?;
+        let answer = OutboundAnswer {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            headers: headers.into_iter().collect(),
+            excerpt: String::new(),
+        };
+        let at = asked_for(&answer, NOW)?;
         Some(at.0 - NOW.0)
     }
 

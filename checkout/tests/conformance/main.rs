@@ -19,6 +19,7 @@ mod invoices;
 mod late;
 mod line_log;
 mod line_mails;
+mod line_pushes;
 mod mails;
 mod nodes;
 mod order_list;

@@ -32,6 +32,7 @@ mod parked;
 mod pdf;
 mod plans;
 mod posted;
+mod pushes;
 mod races;
 mod razorpay;
 mod receiver;

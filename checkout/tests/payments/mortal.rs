@@ -249,6 +249,10 @@ impl Engine for Mortal {
         self.living.line_mails()
     }
 
+    fn line_pushes(&self) -> &dyn LinePushStore {
+        self.living.line_pushes()
+    }
+
     fn webhooks(&self) -> &dyn WebhookStore {
         self.living.webhooks()
     }

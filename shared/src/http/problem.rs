@@ -108,6 +108,12 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "no-mail", "This site sends no mail")
     }
 
+    /// Creates the problem of a site that sends no notifications.
+    pub fn no_push() -> Problem {
+        let title = "This site sends no notifications";
+        Problem::new(StatusCode::NOT_FOUND, "no-push", title)
+    }
+
     /// Creates the problem of a missing or invalid admission token.
     pub fn bad_admission() -> Problem {
         let title = "This is no valid admission to this event";

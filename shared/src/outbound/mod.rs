@@ -1,4 +1,4 @@
-//! Requests to addresses that organisers name, which must not reach what is behind the firewall: to
+//! Requests to addresses that organisers and fans name, which must not reach what is behind the firewall: to
 //! public addresses alone, by a connection to the very address that was checked, without redirects
 //! and without proxies from the environment, with a bounded answer and a deadline.
 
@@ -6,6 +6,7 @@ mod address;
 
 pub use address::Networks;
 
+use crate::time::Time;
 use crate::tls_client::{client_config, system_roots};
 use address::is_public;
 use async_trait::async_trait;
@@ -100,7 +101,18 @@ pub struct OutboundAnswer {
     pub excerpt: String,
 }
 
-/// Client of systems that organisers name.
+impl OutboundAnswer {
+    /// Returns the time of the header `Retry-After`, which has seconds or a date.
+    pub fn retry_after(&self, now: Time) -> Option<Time> {
+        let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+        match text.parse::<u32>() {
+            Ok(seconds) => Some(now.plus_seconds(seconds)),
+            Err(_) => Time::parse_http_date(text),
+        }
+    }
+}
+
+/// Client of systems that organisers and fans name.
 pub struct Outbound {
     resolver: Arc<dyn Resolver>,
     networks: Networks,
@@ -171,7 +183,7 @@ impl Outbound {
         Ok(url)
     }
 
-    /// Posts a body of JSON, and waits for the head of the answer, and a second for its body.
+    /// Posts a body, of JSON unless a header says otherwise, and waits for the head of the answer, and a second for its body.
     ///
     /// # Errors
     /// Why there is no answer.
@@ -193,7 +205,7 @@ impl Outbound {
             header::HeaderValue::from_static("close"),
         );
         let json = header::HeaderValue::from_static("application/json");
-        headers.insert(header::CONTENT_TYPE, json);
+        headers.entry(header::CONTENT_TYPE).or_insert(json);
         *request.headers_mut() = headers;
         let mut driver = JoinSet::new();
         let Ok(answer) = timeout(self.patience, self.ask(url, request, &mut driver)).await else {

@@ -274,13 +274,14 @@ fn texts_for_scripts_cannot_end_their_element() {
 }
 
 /// Kinds of refusals that no script shows to a fan.
-const SHOWN_TO_NO_FAN: [&str; 52] = [
+const SHOWN_TO_NO_FAN: [&str; 53] = [
     // The queue page and the pages without scripts have words of their own for them.
     "line-closed",
     "line-not-open",
     "no-draw",
     "no-mail",
     "no-pass",
+    "no-push",
     "not-waiting",
     "other-place",
     "too-many-places",

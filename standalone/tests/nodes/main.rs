@@ -33,3 +33,4 @@ mod survive;
 mod tls;
 mod traces;
 mod turn_mails;
+mod turn_pushes;

@@ -50,5 +50,6 @@ mod soon_mails;
 mod stage;
 mod ticket_types;
 mod turn_mails;
+mod turn_pushes;
 mod undeclared;
 mod wire;

@@ -81,6 +81,22 @@ impl Stage {
         Stage::build(|_| {}, &Default::default(), &seats).await
     }
 
+    /// Opens a stage that sends notifications, also to push services of these networks.
+    pub(crate) async fn pushing(networks: &str) -> Stage {
+        let key = shared::token::SigningAlgorithm::Es256.generate_pem();
+        let seats = checkout::settings::SeatsArgs {
+            push: checkout::web_push::PushArgs {
+                push_key: key.ok(),
+                push_contact: Some("mailto:tech@arena.example".to_owned()),
+            },
+            webhooks: checkout::webhooks::WebhookArgs {
+                webhook_networks: Some(networks.to_owned()),
+            },
+            ..Default::default()
+        };
+        Stage::build(|_| {}, &Default::default(), &seats).await
+    }
+
     async fn build(
         change: impl FnOnce(&mut Common),
         line: &waiting_room::settings::LineArgs,

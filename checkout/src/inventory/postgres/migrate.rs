@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 29] = [
+const MIGRATIONS: [(&str, &str); 30] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -124,6 +124,10 @@ const MIGRATIONS: [(&str, &str); 29] = [
     (
         "line mail soon",
         include_str!("../../../migrations/postgres/29_line_mail_soon.sql"),
+    ),
+    (
+        "line push",
+        include_str!("../../../migrations/postgres/30_line_push.sql"),
     ),
 ];
 

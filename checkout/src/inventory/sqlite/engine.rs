@@ -8,6 +8,7 @@ use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX};
 use crate::inventory::hourly_sales::HourlySalesStore;
 use crate::inventory::line_mail::LineMailStore;
+use crate::inventory::line_push::LinePushStore;
 use crate::inventory::mail::MailQueue;
 use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
@@ -293,6 +294,10 @@ impl Engine for Sqlite {
     }
 
     fn line_mails(&self) -> &dyn LineMailStore {
+        self
+    }
+
+    fn line_pushes(&self) -> &dyn LinePushStore {
         self
     }
 

@@ -9,6 +9,7 @@ mod invoices;
 mod keys;
 mod line_log;
 mod line_mail;
+mod line_push;
 mod mail;
 mod orders;
 mod outbox;
@@ -44,7 +45,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 21] = [
+const SETUP: [&str; 22] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -66,6 +67,7 @@ const SETUP: [&str; 21] = [
     include_str!("../../../migrations/sqlite/19_line_mail.sql"),
     include_str!("../../../migrations/sqlite/20_order_language.sql"),
     include_str!("../../../migrations/sqlite/21_line_mail_soon.sql"),
+    include_str!("../../../migrations/sqlite/22_line_push.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

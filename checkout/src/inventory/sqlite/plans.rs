@@ -227,6 +227,7 @@ impl Store {
             "seat",
             "sales_hour",
             "line_mail",
+            "line_push",
             "event",
         ] {
             let delete = format!("delete from {table} where event = ?1");

@@ -1,0 +1,117 @@
+//! Notifications to fans in line: the waiting room hands over the subscriptions that they leave with
+//! their places.
+
+use crate::app::{App, Shop};
+use crate::inventory::InLine;
+use crate::line_mail::visitor_id;
+use crate::removal::Service;
+use crate::sessions::event_id;
+use crate::web_push::check_keys;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use shared::http::openapi::Refusals;
+use shared::http::problem::{Input, Problem};
+use shared::ids::{EventId, VisitorId};
+use shared::line_push::{LinePush, PushKey};
+use shared::texts::Language;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(show_push_key))
+        .routes(routes!(keep_line_push, forget_line_push))
+}
+
+impl Shop {
+    /// Returns the public key with which browsers subscribe; none where no notifications are sent.
+    pub fn push_key(&self) -> Option<String> {
+        self.pusher.as_ref().map(|pusher| pusher.public_key())
+    }
+
+    /// Keeps the subscription by which a visitor is told of their turn, in place of the one from before.
+    ///
+    /// # Errors
+    /// 404 `no-push` where no notifications are sent or nothing is sold here for the event, 422.
+    pub async fn keep_line_push(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        push: &LinePush,
+    ) -> Result<(), Problem> {
+        if self.pusher.is_none() || self.inventory.seat_map(event).is_none() {
+            return Err(Problem::no_push());
+        }
+        let endpoint = self.outbound.check(&push.endpoint);
+        endpoint.map_err(|why| Problem::invalid("endpoint", why))?;
+        check_keys(&push.keys).map_err(|(name, why)| Problem::invalid(name, why))?;
+        if Language::parse(&push.language).is_none() {
+            return Err(Problem::invalid("language", "a language of the pages"));
+        }
+        let place = InLine {
+            event: event.clone(),
+            visitor,
+        };
+        Ok(self.inventory.line_pushes().keep(&place, push).await?)
+    }
+
+    /// Forgets the subscription of a visitor, if there is one.
+    ///
+    /// # Errors
+    /// 503.
+    pub async fn forget_line_push(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+    ) -> Result<(), Problem> {
+        let place = InLine {
+            event: event.clone(),
+            visitor,
+        };
+        Ok(self.inventory.line_pushes().remove(&place).await?)
+    }
+}
+
+/// Show the public key with which browsers subscribe, to a waiting room in another process. 404 `no-push`
+/// where no notifications are sent.
+#[utoipa::path(get, path = "/api/v1/push-key", tag = "checkout", security(("service" = [])),
+    responses((status = 200, description = "The key", body = PushKey), Refusals))]
+async fn show_push_key(
+    _: Service,
+    State(shop): State<Arc<Shop>>,
+) -> Result<Json<PushKey>, Problem> {
+    let key = shop.push_key().ok_or_else(Problem::no_push)?;
+    Ok(Json(PushKey { key }))
+}
+
+/// Keep the subscription by which a visitor is told of their turn, for a waiting room in another process.
+/// 404 `no-push` where no notifications are sent.
+#[utoipa::path(put, path = "/api/v1/events/{event}/line-push/{visitor}", tag = "checkout",
+    params(("event" = String, Path), ("visitor" = String, Path)), request_body = LinePush, security(("service" = [])),
+    responses((status = 204, description = "The subscription is kept"), Refusals))]
+async fn keep_line_push(
+    _: Service,
+    State(shop): State<Arc<Shop>>,
+    Path((event, visitor)): Path<(String, String)>,
+    Input(push, _): Input<LinePush>,
+) -> Result<StatusCode, Problem> {
+    let (event, visitor) = (event_id(&event)?, visitor_id(&visitor)?);
+    shop.keep_line_push(&event, visitor, &push).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forget the subscription of a visitor, for a waiting room in another process.
+#[utoipa::path(delete, path = "/api/v1/events/{event}/line-push/{visitor}", tag = "checkout",
+    params(("event" = String, Path), ("visitor" = String, Path)), security(("service" = [])),
+    responses((status = 204, description = "There is no subscription of the visitor any more"), Refusals))]
+async fn forget_line_push(
+    _: Service,
+    State(shop): State<Arc<Shop>>,
+    Path((event, visitor)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let (event, visitor) = (event_id(&event)?, visitor_id(&visitor)?);
+    shop.forget_line_push(&event, visitor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

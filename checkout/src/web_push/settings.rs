@@ -1,0 +1,165 @@
+//! Settings of notifications, and the key by which push services know the site (VAPID, RFC 8292).
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use serde_json::json;
+use shared::crypto::encode;
+use shared::mistakes::Mistakes;
+use shared::time::Time;
+use url::Url;
+
+/// Time for which a token is valid; push services take up to a day.
+const TOKEN_SECONDS: i64 = 12 * 3600;
+
+/// The site as push services know it.
+pub(crate) struct Pusher {
+    key: EcdsaKeyPair,
+    contact: String,
+}
+
+impl Pusher {
+    fn read(pem: &str, contact: String) -> Result<Pusher, String> {
+        let why = "a private key for P-256 in PEM (PRIVATE KEY or EC PRIVATE KEY)";
+        let block = pem::parse_many(pem).map_err(|_| why.to_owned())?;
+        let mut blocks = block.iter();
+        let key = blocks.find(|block| block.tag().ends_with("PRIVATE KEY"));
+        let key = key.and_then(|block| {
+            let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+            EcdsaKeyPair::from_private_key_der(algorithm, block.contents()).ok()
+        });
+        let key = key.ok_or(why)?;
+        Ok(Pusher { key, contact })
+    }
+
+    /// Returns the public key with which browsers subscribe: 65 bytes in URL-safe base64.
+    pub(crate) fn public_key(&self) -> String {
+        encode(self.key.public_key().as_ref())
+    }
+
+    /// Returns the header `Authorization` of a request to a push service.
+    ///
+    /// # Errors
+    /// If the machine has no randomness.
+    pub(super) fn authorization(&self, endpoint: &Url, now: Time) -> Result<String, String> {
+        let head = json!({"typ": "JWT", "alg": "ES256"});
+        let claims = json!({
+            "aud": endpoint.origin().ascii_serialization(),
+            "exp": now.seconds() + TOKEN_SECONDS,
+            "sub": self.contact,
+        });
+        let parts = [head, claims].map(|part| encode(part.to_string().as_bytes()));
+        let signed = parts.join(".");
+        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes());
+        let signature = signature.map_err(|_| "the token cannot be signed")?;
+        let token = format!("{signed}.{}", encode(signature.as_ref()));
+        Ok(format!("vapid t={token}, k={}", self.public_key()))
+    }
+}
+
+/// Settings of notifications, as written by the operator.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct PushArgs {
+    /// Private key by which push services of browsers know this site (PEM, P-256) [default: none, and
+    /// fans get no notifications]
+    #[arg(long, env = "FAIRLINE_PUSH_KEY", hide_env_values = true, global = true)]
+    pub push_key: Option<String>,
+    /// Address at which push services reach the operator, such as mailto:tech@arena.example; needed with
+    /// FAIRLINE_PUSH_KEY
+    #[arg(long, env = "FAIRLINE_PUSH_CONTACT", global = true)]
+    pub push_contact: Option<String>,
+}
+
+impl PushArgs {
+    /// Reads the settings, and records every mistake. None if no key is set.
+    pub(crate) fn read(&self, mistakes: &mut Mistakes) -> Option<Pusher> {
+        // Some tools set variables that have no value to an empty one.
+        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (key, contact) = (set(&self.push_key), set(&self.push_contact));
+        let Some(key) = key else {
+            if contact.is_some() {
+                mistakes.add("FAIRLINE_PUSH_CONTACT: needs FAIRLINE_PUSH_KEY".to_owned());
+            }
+            return None;
+        };
+        let is_contact = |text: &String| {
+            let url = Url::parse(text);
+            url.is_ok_and(|url| ["mailto", "https"].contains(&url.scheme()))
+        };
+        let contact = contact.filter(is_contact).ok_or_else(|| {
+            "an address such as mailto:tech@arena.example or https://arena.example".to_owned()
+        });
+        let contact = mistakes.take("FAIRLINE_PUSH_CONTACT", contact);
+        let read = Pusher::read(&key, contact.clone().unwrap_or_default());
+        let pusher = mistakes.take("FAIRLINE_PUSH_KEY", read);
+        contact.and(pusher)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::encoding::AsDer as _;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+    use shared::crypto::decode;
+    use shared::token::SigningAlgorithm;
+
+    fn read(key: &str, contact: &str) -> (Option<Pusher>, Vec<String>) {
+        let args = PushArgs {
+            push_key: Some(key.to_owned()),
+            push_contact: Some(contact.to_owned()),
+        };
+        let mut mistakes = Mistakes::default();
+        (args.read(&mut mistakes), mistakes.0)
+    }
+
+    #[test]
+    fn each_mistake_is_named_and_none_shows_the_key() {
+        let key = SigningAlgorithm::Es256.generate_pem().unwrap();
+        let ed25519 = SigningAlgorithm::EdDsa.generate_pem().unwrap();
+        for (key, contact, name) in [
+            ("", "mailto:a@b.example", "PUSH_CONTACT"),
+            (&*key, "", "PUSH_CONTACT"),
+            (&*key, "http://arena.example", "PUSH_CONTACT"),
+            (&*key, "a@b.example", "PUSH_CONTACT"),
+            ("secret", "mailto:a@b.example", "PUSH_KEY"),
+            (&*ed25519, "mailto:a@b.example", "PUSH_KEY"),
+        ] {
+            let (pusher, mistakes) = read(key, contact);
+            assert!(pusher.is_none());
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            let start = format!("FAIRLINE_{name}: ");
+            assert!(mistakes[0].starts_with(&start), "{mistakes:?}");
+            assert!(!mistakes[0].contains("secret"), "{mistakes:?}");
+        }
+        assert!(read("", "").1.is_empty());
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let der = pair.private_key().as_der().unwrap();
+        let sec1 = pem::encode(&pem::Pem::new("EC PRIVATE KEY", der.as_ref()));
+        for key in [&key, &sec1] {
+            assert!(read(key, "https://arena.example/").0.is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_token_names_the_push_service_the_contact_and_an_end_and_is_signed() {
+        let key = SigningAlgorithm::Es256.generate_pem().unwrap();
+        let pusher = read(&key, "mailto:a@b.example").0.unwrap();
+        let endpoint = Url::parse("https://push.example:8443/send/abc?x=1").unwrap();
+        let now = Time(1_800_000_000_000);
+        let header = pusher.authorization(&endpoint, now).unwrap();
+        let (token, public) = header.split_once(", k=").unwrap();
+        assert_eq!(public, pusher.public_key());
+        let token = token.strip_prefix("vapid t=").unwrap();
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let (head, claims) = signed.split_once('.').unwrap();
+        let read = |part: &str| -> serde_json::Value {
+            serde_json::from_slice(&decode(part).unwrap()).unwrap()
+        };
+        assert_eq!(read(head), json!({"typ": "JWT", "alg": "ES256"}));
+        let expected = json!({"aud": "https://push.example:8443", "exp": 1_800_043_200, "sub": "mailto:a@b.example"});
+        assert_eq!(read(claims), expected);
+        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, decode(public).unwrap());
+        let signature = decode(signature).unwrap();
+        assert!(public.verify(signed.as_bytes(), &signature).is_ok());
+    }
+}

@@ -1,0 +1,94 @@
+//! Notifications to fans in line, by services of their own: the waiting room hands the subscription over,
+//! the checkout tells of the turn.
+
+use crate::site::{Site, word};
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+use shared::token::SigningAlgorithm;
+use std::time::{Duration, Instant};
+use testkit::{Postgres, PushService};
+
+const PUSH: &str = "/api/v1/events/night/line/me/push";
+
+async fn put(site: &Site, pass: &str, body: &Value) -> (StatusCode, Value) {
+    let body = Some(body.clone());
+    let answer = site.client.call(Method::PUT, PUSH, pass, body).await;
+    let answer = answer.unwrap();
+    (answer.status, answer.body)
+}
+
+async fn pause(site: &Site, is_paused: bool) {
+    let body = Some(json!({"paused": is_paused}));
+    let patched = site.organise(Method::PATCH, "/events/night", body).await;
+    assert_eq!(patched.status, StatusCode::OK, "{}", patched.body);
+    let phase = if is_paused { "paused" } else { "open" };
+    let is_so = |event: &Value| event["phase"] == phase;
+    site.until("/api/v1/events/night", "", is_so).await;
+}
+
+/// Waits until the page offers a notification, and returns the key with which browsers subscribe.
+async fn offered_key(site: &Site, pass: &str) -> String {
+    let cookie = format!("fairline_pass_night={pass}");
+    let from = Instant::now();
+    loop {
+        let heads = [("cookie", &*cookie)];
+        let path = "/e/night/mail";
+        let page = site.client.raw(Method::GET, path, &heads, Vec::new());
+        let page = page.await.unwrap();
+        let text = String::from_utf8_lossy(page.body()).into_owned();
+        let (_, rest) = text.split_once("data-key=\"").unwrap();
+        let (key, _) = rest.split_once('"').unwrap();
+        if !key.is_empty() {
+            return key.to_owned();
+        }
+        assert!(from.elapsed() < Duration::from_secs(60), "{text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn services_of_their_own_notify_a_fan_of_the_turn() {
+    let (server, service) = (Postgres::start(), PushService::start().await);
+    let shop = vec![
+        ("FAIRLINE_INVENTORY", server.url(&server.database())),
+        (
+            "FAIRLINE_PUSH_KEY",
+            SigningAlgorithm::Es256.generate_pem().unwrap(),
+        ),
+        (
+            "FAIRLINE_PUSH_CONTACT",
+            "https://arena.example/contact".to_owned(),
+        ),
+        ("FAIRLINE_WEBHOOK_NETWORKS", "127.0.0.0/8".to_owned()),
+    ];
+    let site = Site::of(vec![Vec::new(); 2], vec![shop]).await;
+    let admission = json!({"rate_per_minute": 60_000, "batch_seconds": 1});
+    site.event("night", admission).await;
+    pause(&site, true).await;
+    let ada = word(&site.client.join("night").await.unwrap()["pass"]);
+    let ben = word(&site.client.join("night").await.unwrap()["pass"]);
+    let key = offered_key(&site, &ada).await;
+    let body = || {
+        let browser = service.subscribe(&key);
+        let keys = json!({"p256dh": browser.p256dh, "auth": browser.auth});
+        json!({"endpoint": browser.endpoint, "keys": keys})
+    };
+    let mut wrong = body();
+    wrong["endpoint"] = "https://10.0.0.1/send".into();
+    let refused = put(&site, &ada, &wrong).await;
+    assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.1);
+    let (of_ada, of_ben) = (body(), body());
+    for (pass, body) in [(&ada, &of_ada), (&ben, &of_ben)] {
+        let left = put(&site, pass, body).await;
+        assert_eq!(left.0, StatusCode::NO_CONTENT, "{}", left.1);
+    }
+    let withdrawn = site.client.delete(PUSH, &ben).await.unwrap();
+    assert_eq!(withdrawn.status, StatusCode::NO_CONTENT);
+    pause(&site, false).await;
+    let messages = service.until(1).await;
+    let number = of_ada["endpoint"].as_str().unwrap().rsplit_once('/');
+    let number: usize = number.unwrap().1.parse().unwrap();
+    assert_eq!(messages[0].subscription, number);
+    assert_eq!(messages[0].contact, "https://arena.example/contact");
+    assert_eq!(messages[0].content["event"], "night");
+}
