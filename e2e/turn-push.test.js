@@ -13,6 +13,7 @@ before(async () => {
   server = await Server.start({
     FAIRLINE_PUSH_KEY: String(privateKey.export({ type: "pkcs8", format: "pem" })),
     FAIRLINE_PUSH_CONTACT: "mailto:tech@arena.example",
+    FAIRLINE_PUSH_SERVICES: "127.0.0.1",
     FAIRLINE_WEBHOOK_NETWORKS: "127.0.0.0/8",
   });
   browser = await launch();

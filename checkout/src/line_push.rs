@@ -41,11 +41,16 @@ impl Shop {
         visitor: VisitorId,
         push: &LinePush,
     ) -> Result<(), Problem> {
-        if self.pusher.is_none() || self.inventory.seat_map(event).is_none() {
+        let pusher = self.pusher.as_ref().ok_or_else(Problem::no_push)?;
+        if self.inventory.seat_map(event).is_none() {
             return Err(Problem::no_push());
         }
         let endpoint = self.outbound.check(&push.endpoint);
-        endpoint.map_err(|why| Problem::invalid("endpoint", why))?;
+        let endpoint = endpoint.map_err(|why| Problem::invalid("endpoint", why))?;
+        if !pusher.posts_to(&endpoint) {
+            let why = "an address at a push service of a browser";
+            return Err(Problem::invalid("endpoint", why));
+        }
         check_keys(&push.keys).map_err(|(name, why)| Problem::invalid(name, why))?;
         if Language::parse(&push.language).is_none() {
             return Err(Problem::invalid("language", "a language of the pages"));

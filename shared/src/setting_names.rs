@@ -34,6 +34,7 @@ pub const PLAIN: [&str; 44] = [
     "PROXY_PROTOCOL",
     "PUBLIC_URL",
     "PUSH_CONTACT",
+    "PUSH_SERVICES",
     "RAZORPAY_URL",
     "REJOINS_PER_HOUR",
     "REQUESTS_PER_SECOND",

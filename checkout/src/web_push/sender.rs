@@ -141,8 +141,11 @@ impl PushSender {
         now: Time,
     ) -> Result<OutboundAnswer, PushFailureKind> {
         let refused = |_| PushFailureKind::Refused;
-        // The networks that may be reached are fewer by now, or the row was changed by hand.
+        // The networks and services that may be reached are fewer by now, or the row was changed by hand.
         let url = self.shop.outbound.check(&push.endpoint).map_err(refused)?;
+        if !self.pusher.posts_to(&url) {
+            return Err(PushFailureKind::Refused);
+        }
         let recipient = Recipient::read(&push.keys);
         let recipient = recipient.map_err(|_| PushFailureKind::Refused)?;
         let body = recipient.encrypt(message.as_bytes());

@@ -11,14 +11,20 @@ use url::Url;
 /// Time for which a token is valid; push services take up to a day.
 const TOKEN_SECONDS: i64 = 12 * 3600;
 
-/// The site as push services know it.
+/// The push services of Chrome, Firefox, Edge and Safari.
+const SERVICES: &str =
+    "fcm.googleapis.com,*.push.services.mozilla.com,*.notify.windows.com,*.push.apple.com";
+
+/// The site as push services know it, and those that it posts to.
 pub(crate) struct Pusher {
     key: EcdsaKeyPair,
     contact: String,
+    /// Names of hosts; `*.` at the beginning stands for any name below, `*` for any host.
+    services: Vec<String>,
 }
 
 impl Pusher {
-    fn read(pem: &str, contact: String) -> Result<Pusher, String> {
+    fn read(pem: &str, contact: String, services: &str) -> Result<Pusher, String> {
         let why = "a private key for P-256 in PEM (PRIVATE KEY or EC PRIVATE KEY)";
         let block = pem::parse_many(pem).map_err(|_| why.to_owned())?;
         let mut blocks = block.iter();
@@ -28,7 +34,23 @@ impl Pusher {
             EcdsaKeyPair::from_private_key_der(algorithm, block.contents()).ok()
         });
         let key = key.ok_or(why)?;
-        Ok(Pusher { key, contact })
+        let services = services.split(',').map(|name| name.trim().to_owned());
+        Ok(Pusher {
+            key,
+            contact,
+            services: services.collect(),
+        })
+    }
+
+    /// Returns whether an address is at a push service to which the site posts.
+    pub(crate) fn posts_to(&self, endpoint: &Url) -> bool {
+        let host = endpoint.host_str().unwrap_or_default();
+        self.services
+            .iter()
+            .any(|name| match name.strip_prefix('*') {
+                Some(end) => host.ends_with(end),
+                None => host == name,
+            })
     }
 
     /// Returns the public key with which browsers subscribe: 65 bytes in URL-safe base64.
@@ -67,6 +89,10 @@ pub struct PushArgs {
     /// FAIRLINE_PUSH_KEY
     #[arg(long, env = "FAIRLINE_PUSH_CONTACT", global = true)]
     pub push_contact: Option<String>,
+    /// Hosts of push services, separated by commas, with `*.` for any name below [default: those of Chrome,
+    /// Firefox, Edge and Safari]
+    #[arg(long, env = "FAIRLINE_PUSH_SERVICES", global = true)]
+    pub push_services: Option<String>,
 }
 
 impl PushArgs {
@@ -89,7 +115,8 @@ impl PushArgs {
             "an address such as mailto:tech@arena.example or https://arena.example".to_owned()
         });
         let contact = mistakes.take("FAIRLINE_PUSH_CONTACT", contact);
-        let read = Pusher::read(&key, contact.clone().unwrap_or_default());
+        let services = set(&self.push_services).unwrap_or_else(|| SERVICES.to_owned());
+        let read = Pusher::read(&key, contact.clone().unwrap_or_default(), &services);
         let pusher = mistakes.take("FAIRLINE_PUSH_KEY", read);
         contact.and(pusher)
     }
@@ -107,6 +134,7 @@ mod tests {
         let args = PushArgs {
             push_key: Some(key.to_owned()),
             push_contact: Some(contact.to_owned()),
+            push_services: None,
         };
         let mut mistakes = Mistakes::default();
         (args.read(&mut mistakes), mistakes.0)
@@ -137,6 +165,34 @@ mod tests {
         let sec1 = pem::encode(&pem::Pem::new("EC PRIVATE KEY", der.as_ref()));
         for key in [&key, &sec1] {
             assert!(read(key, "https://arena.example/").0.is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn only_push_services_of_browsers_are_posted_to() {
+        let key = SigningAlgorithm::Es256.generate_pem().unwrap();
+        let pusher = read(&key, "mailto:a@b.example").0.unwrap();
+        let posts_to = |url: &str| pusher.posts_to(&Url::parse(url).unwrap());
+        for known in [
+            "https://fcm.googleapis.com/fcm/send/abc",
+            "https://FCM.googleapis.com/wp/abc",
+            "https://updates.push.services.mozilla.com/wpush/v2/abc",
+            "https://wns2-par02p.notify.windows.com/w/?token=abc",
+            "https://web.push.apple.com/abc",
+        ] {
+            assert!(posts_to(known), "{known}");
+        }
+        for unknown in [
+            "https://tarpit.example/abc",
+            "https://fcm.googleapis.com.tarpit.example/",
+            "https://tarpit.fcm.googleapis.com/",
+            "https://evilpush.apple.com/",
+            "https://push.apple.com/",
+            "https://tarpit.example/?fcm.googleapis.com",
+            "https://fcm.googleapis.com@tarpit.example/",
+            "https://93.184.215.14/",
+        ] {
+            assert!(!posts_to(unknown), "{unknown}");
         }
     }
 

@@ -53,6 +53,7 @@ impl PushStage {
             push: PushArgs {
                 push_key: Some(SigningAlgorithm::Es256.generate_pem().unwrap()),
                 push_contact: Some("mailto:tech@arena.example".to_owned()),
+                push_services: Some("127.0.0.1".to_owned()),
             },
             webhooks: WebhookArgs {
                 webhook_networks: Some("127.0.0.0/8".to_owned()),

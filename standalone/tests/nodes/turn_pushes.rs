@@ -59,6 +59,7 @@ async fn services_of_their_own_notify_a_fan_of_the_turn() {
             "FAIRLINE_PUSH_CONTACT",
             "https://arena.example/contact".to_owned(),
         ),
+        ("FAIRLINE_PUSH_SERVICES", "127.0.0.1".to_owned()),
         ("FAIRLINE_WEBHOOK_NETWORKS", "127.0.0.0/8".to_owned()),
     ];
     let site = Site::of(vec![Vec::new(); 2], vec![shop]).await;

@@ -88,6 +88,7 @@ impl Stage {
             push: checkout::web_push::PushArgs {
                 push_key: key.ok(),
                 push_contact: Some("mailto:tech@arena.example".to_owned()),
+                push_services: Some("*".to_owned()),
             },
             webhooks: checkout::webhooks::WebhookArgs {
                 webhook_networks: Some(networks.to_owned()),
