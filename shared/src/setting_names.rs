@@ -4,7 +4,7 @@
 const PREFIX: &str = "FAIRLINE_";
 /// Settings of the programs, without the prefix: one environment may serve all of them. A test
 /// compares them with the programs.
-pub const PLAIN: [&str; 44] = [
+pub const PLAIN: [&str; 45] = [
     "ALLOWED_ORIGINS",
     "CONNECTIONS",
     "CONNECTIONS_PER_ADDRESS",

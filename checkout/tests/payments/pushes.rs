@@ -1,6 +1,8 @@
 //! Notifications to fans in line, on both engines, with a push service that decrypts them.
 
 use crate::node::Node;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use checkout::inventory::{InLine, layout};
 use checkout::settings::SeatsArgs;
 use checkout::web_push::PushArgs;
@@ -98,6 +100,13 @@ impl PushStage {
             },
             language: "de".to_owned(),
         };
+        let elsewhere = LinePush {
+            endpoint: "https://tarpit.example/send".to_owned(),
+            ..push.clone()
+        };
+        let refused = shop.keep_line_push(&self.event, visitor, &elsewhere).await;
+        let refused = refused.unwrap_err().into_response();
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
         let kept = shop.keep_line_push(&self.event, visitor, &push).await;
         assert!(kept.is_ok());
     }
