@@ -223,8 +223,12 @@ function eventForm(url, settings) {
     make(
       "div",
       { className: "grid" },
-      field(phrase("console.name"), { name: "name", required: true, maxLength: 200, value: settings.name }),
-      zoneField(settings.details?.time_zone),
+      make(
+        "div",
+        {},
+        field(phrase("console.name"), { name: "name", required: true, maxLength: 200, value: settings.name }),
+        zoneField(settings.details?.time_zone),
+      ),
       ...detailFields(settings.details),
     ),
     make("button", { className: "primary" }, phrase("console.save")),

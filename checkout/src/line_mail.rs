@@ -5,11 +5,12 @@ use crate::inventory::{InLine, comparable};
 use crate::orders::check_buyer;
 use crate::removal::Service;
 use crate::sessions::event_id;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Problem};
-use shared::ids::{EventId, VisitorId};
+use shared::ids::VisitorId;
 use shared::line_mail::LineMail;
 use shared::texts::Language;
 use shared::time::Time;
@@ -36,12 +37,7 @@ impl Shop {
     ///
     /// # Errors
     /// 404 `no-mail` where no mail is sent or nothing is sold here for the event, 422.
-    pub async fn keep_line_mail(
-        &self,
-        event: &EventId,
-        visitor: VisitorId,
-        mail: &LineMail,
-    ) -> Result<(), Problem> {
+    pub async fn keep_line_mail(&self, place: &InLine, mail: &LineMail) -> Result<(), Problem> {
         let mailer = self.mail.as_ref().ok_or_else(Problem::no_mail)?;
         check_buyer("", None, Some(&mail.email))?;
         if Language::parse(&mail.language).is_none() {
@@ -50,44 +46,41 @@ impl Shop {
         if mail.link.len() > LINK_BYTES_MAX {
             return Err(Problem::invalid("link", "at most 300 characters"));
         }
-        if self.inventory.seat_map(event).is_none() {
+        if self.inventory.seat_map(&place.event).is_none() {
             return Err(Problem::no_mail());
         }
-        let place = InLine {
-            event: event.clone(),
-            visitor,
-        };
         let mails = self.inventory.line_mails();
         let address = comparable(&mail.email);
-        let before = mails.find(&place).await?;
+        let before = mails.find(place).await?;
         let is_same = before.is_some_and(|row| comparable(&row.mail.email) == address);
         if !is_same && mailer.line_addresses.check(&address).is_err() {
-            return Ok(mails.remove(&place, Time(i64::MAX)).await?);
+            return Ok(mails.remove(place, Time(i64::MAX)).await?);
         }
-        Ok(mails.keep(&place, mail).await?)
+        Ok(mails.keep(place, mail).await?)
     }
 
     /// Forgets the address of a visitor, if there is one.
     ///
     /// # Errors
     /// 503.
-    pub async fn forget_line_mail(
-        &self,
-        event: &EventId,
-        visitor: VisitorId,
-    ) -> Result<(), Problem> {
-        let place = InLine {
-            event: event.clone(),
-            visitor,
-        };
+    pub async fn forget_line_mail(&self, place: &InLine) -> Result<(), Problem> {
         let mails = self.inventory.line_mails();
-        Ok(mails.remove(&place, Time(i64::MAX)).await?)
+        Ok(mails.remove(place, Time(i64::MAX)).await?)
     }
 }
 
-pub(crate) fn visitor_id(visitor: &str) -> Result<VisitorId, Problem> {
-    VisitorId::parse(visitor)
-        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no-such-visitor", "No such visitor"))
+/// The place that the path of a request names.
+impl<S: Send + Sync> FromRequestParts<S> for InLine {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<InLine, Problem> {
+        let unknown = || Problem::new(StatusCode::NOT_FOUND, "no-such-visitor", "No such visitor");
+        let names = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((event, visitor)) = names.map_err(|_| unknown())?;
+        let event = event_id(&event)?;
+        let visitor = VisitorId::parse(&visitor).ok_or_else(unknown)?;
+        Ok(InLine { event, visitor })
+    }
 }
 
 /// Keep the address to which a visitor is told of their turn, for a waiting room in another process. 404
@@ -98,11 +91,10 @@ pub(crate) fn visitor_id(visitor: &str) -> Result<VisitorId, Problem> {
 async fn keep_line_mail(
     _: Service,
     State(shop): State<Arc<Shop>>,
-    Path((event, visitor)): Path<(String, String)>,
+    place: InLine,
     Input(mail, _): Input<LineMail>,
 ) -> Result<StatusCode, Problem> {
-    let (event, visitor) = (event_id(&event)?, visitor_id(&visitor)?);
-    shop.keep_line_mail(&event, visitor, &mail).await?;
+    shop.keep_line_mail(&place, &mail).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -113,9 +105,8 @@ async fn keep_line_mail(
 async fn forget_line_mail(
     _: Service,
     State(shop): State<Arc<Shop>>,
-    Path((event, visitor)): Path<(String, String)>,
+    place: InLine,
 ) -> Result<StatusCode, Problem> {
-    let (event, visitor) = (event_id(&event)?, visitor_id(&visitor)?);
-    shop.forget_line_mail(&event, visitor).await?;
+    shop.forget_line_mail(&place).await?;
     Ok(StatusCode::NO_CONTENT)
 }

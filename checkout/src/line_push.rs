@@ -3,16 +3,13 @@
 
 use crate::app::{App, Shop};
 use crate::inventory::InLine;
-use crate::line_mail::visitor_id;
 use crate::removal::Service;
-use crate::sessions::event_id;
 use crate::web_push::check_keys;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Problem};
-use shared::ids::{EventId, VisitorId};
 use shared::line_push::{LinePush, PushKey};
 use shared::texts::Language;
 use std::sync::Arc;
@@ -35,14 +32,9 @@ impl Shop {
     ///
     /// # Errors
     /// 404 `no-push` where no notifications are sent or nothing is sold here for the event, 422.
-    pub async fn keep_line_push(
-        &self,
-        event: &EventId,
-        visitor: VisitorId,
-        push: &LinePush,
-    ) -> Result<(), Problem> {
+    pub async fn keep_line_push(&self, place: &InLine, push: &LinePush) -> Result<(), Problem> {
         let pusher = self.pusher.as_ref().ok_or_else(Problem::no_push)?;
-        if self.inventory.seat_map(event).is_none() {
+        if self.inventory.seat_map(&place.event).is_none() {
             return Err(Problem::no_push());
         }
         let endpoint = self.outbound.check(&push.endpoint);
@@ -55,27 +47,15 @@ impl Shop {
         if Language::parse(&push.language).is_none() {
             return Err(Problem::invalid("language", "a language of the pages"));
         }
-        let place = InLine {
-            event: event.clone(),
-            visitor,
-        };
-        Ok(self.inventory.line_pushes().keep(&place, push).await?)
+        Ok(self.inventory.line_pushes().keep(place, push).await?)
     }
 
     /// Forgets the subscription of a visitor, if there is one.
     ///
     /// # Errors
     /// 503.
-    pub async fn forget_line_push(
-        &self,
-        event: &EventId,
-        visitor: VisitorId,
-    ) -> Result<(), Problem> {
-        let place = InLine {
-            event: event.clone(),
-            visitor,
-        };
-        Ok(self.inventory.line_pushes().remove(&place).await?)
+    pub async fn forget_line_push(&self, place: &InLine) -> Result<(), Problem> {
+        Ok(self.inventory.line_pushes().remove(place).await?)
     }
 }
 
@@ -99,11 +79,10 @@ async fn show_push_key(
 async fn keep_line_push(
     _: Service,
     State(shop): State<Arc<Shop>>,
-    Path((event, visitor)): Path<(String, String)>,
+    place: InLine,
     Input(push, _): Input<LinePush>,
 ) -> Result<StatusCode, Problem> {
-    let (event, visitor) = (event_id(&event)?, visitor_id(&visitor)?);
-    shop.keep_line_push(&event, visitor, &push).await?;
+    shop.keep_line_push(&place, &push).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -114,9 +93,8 @@ async fn keep_line_push(
 async fn forget_line_push(
     _: Service,
     State(shop): State<Arc<Shop>>,
-    Path((event, visitor)): Path<(String, String)>,
+    place: InLine,
 ) -> Result<StatusCode, Problem> {
-    let (event, visitor) = (event_id(&event)?, visitor_id(&visitor)?);
-    shop.forget_line_push(&event, visitor).await?;
+    shop.forget_line_push(&place).await?;
     Ok(StatusCode::NO_CONTENT)
 }

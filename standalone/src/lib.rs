@@ -3,6 +3,7 @@
 pub mod demo;
 
 use async_trait::async_trait;
+use checkout::inventory::InLine;
 use checkout::jwks::Jwks;
 use checkout::waiting_room::{
     EventAnswer, EventFacts, Extension, LogAnswer, Reported, WaitingRoom,
@@ -227,11 +228,13 @@ impl waiting_room::Checkout for LocalCheckout {
         visitor: VisitorId,
         mail: &LineMail,
     ) -> Result<(), Problem> {
-        self.0.keep_line_mail(event, visitor, mail).await
+        self.0
+            .keep_line_mail(&InLine::new(event, visitor), mail)
+            .await
     }
 
     async fn forget_mail(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem> {
-        self.0.forget_line_mail(event, visitor).await
+        self.0.forget_line_mail(&InLine::new(event, visitor)).await
     }
 
     async fn push_key(&self) -> Option<Option<String>> {
@@ -244,10 +247,12 @@ impl waiting_room::Checkout for LocalCheckout {
         visitor: VisitorId,
         push: &LinePush,
     ) -> Result<(), Problem> {
-        self.0.keep_line_push(event, visitor, push).await
+        self.0
+            .keep_line_push(&InLine::new(event, visitor), push)
+            .await
     }
 
     async fn forget_push(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem> {
-        self.0.forget_line_push(event, visitor).await
+        self.0.forget_line_push(&InLine::new(event, visitor)).await
     }
 }

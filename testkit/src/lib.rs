@@ -1,5 +1,6 @@
 //! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres
-//! and PgBouncer; message brokers; a mail server; a push service; and stand-ins of Stripe and Razorpay. Each ends with its handle.
+//! and PgBouncer; message brokers; a mail server; a push service; and stand-ins of Stripe and Razorpay. Each
+//! ends with its handle.
 
 mod brokers;
 mod certificates;

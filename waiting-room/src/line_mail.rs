@@ -217,7 +217,8 @@ impl Room {
         self.sends_mail.load(Ordering::Relaxed) && front.availability.is_some()
     }
 
-    /// Forgets the address of a visitor who has left, and the subscription. If that fails, they are deleted once the line is over.
+    /// Forgets the address of a visitor who has left, and the subscription. If that fails, they are
+    /// deleted once the line is over.
     pub(crate) async fn forget_mail(&self, event: &EventId, before: Option<&Spot>) {
         let had_place = before.is_some_and(|spot| !spot.is_over());
         let checkout = self.checkout.as_ref();

@@ -2,6 +2,7 @@
 
 use super::mail::{MailKind, NewMail};
 use super::model::Refused;
+use super::outbox::{AdmissionPayload, EventType, OutboxRow};
 use super::personal::Personal;
 use async_trait::async_trait;
 use shared::ids::{EventId, VisitorId};
@@ -26,13 +27,32 @@ pub struct InLine {
 }
 
 impl InLine {
+    /// Returns the place of a visitor in the line of an event.
+    pub fn new(event: &EventId, visitor: VisitorId) -> InLine {
+        let event = event.clone();
+        InLine { event, visitor }
+    }
+
+    /// Returns the place that these names are of.
+    pub(super) fn parse(event: &str, visitor: &str) -> Option<InLine> {
+        let visitor = VisitorId::parse(visitor)?;
+        Some(InLine::new(&EventId::parse(event).ok()?, visitor))
+    }
+
     /// Returns the place that a mail is about, if it is about one.
     pub(crate) fn of(mail: &NewMail) -> Option<InLine> {
         let order = &mail.order;
-        Some(InLine {
-            event: EventId::parse(&mail.event).ok()?,
-            visitor: VisitorId::parse(order.strip_suffix(SOON).unwrap_or(order))?,
-        })
+        InLine::parse(&mail.event, order.strip_suffix(SOON).unwrap_or(order))
+    }
+
+    /// Returns the place whose turn has come by a row of the outbox, and the admission.
+    pub(crate) fn admitted(row: &OutboxRow) -> Option<(InLine, AdmissionPayload)> {
+        if row.event_type != EventType::AdmissionAdmitted.as_str() {
+            return None;
+        }
+        let admission: AdmissionPayload = serde_json::from_str(&row.payload).ok()?;
+        let event = EventId::parse(&row.event).ok()?;
+        Some((InLine::new(&event, admission.visitor), admission))
     }
 }
 
@@ -56,7 +76,7 @@ pub struct SoonRow {
     pub number: Option<u64>,
 }
 
-/// What came of asking the line about a fan who is to be told before their turn.
+/// Outcome of a question to the line about a fan who is to be told before their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SoonStep {
     /// The turn comes soon: a mail says so.
@@ -100,7 +120,7 @@ pub trait LineMailStore: Send + Sync {
     /// those whose number is not known, then in order of numbers.
     async fn next_soon(&self, event: &EventId) -> Result<Vec<SoonRow>, Refused>;
 
-    /// Records what came of asking about fans, with their numbers, and adds the mails of those who are
+    /// Records the outcomes of a question about fans, with their numbers, and adds the mails of those who are
     /// told, in one transaction. Left out are those of whom another node recorded that they were told, or
     /// never will be; a place has one such mail, also if its fan leaves an address again.
     async fn settle_soon(

@@ -4,13 +4,11 @@
 use crate::app::Shop;
 use crate::inventory::mail::{MailKind, NewMail};
 use crate::inventory::outbox::{
-    AdmissionPayload, EventType, OUTBOX_ROWS_MAX, OrderPayload, OutboxRow, PaymentPayload,
-    TicketPayload,
+    EventType, OUTBOX_ROWS_MAX, OrderPayload, OutboxRow, PaymentPayload, TicketPayload,
 };
 use crate::inventory::{InLine, Inventory, Refused};
 use crate::outbox_intake::{self, Batch, Intake};
 use async_trait::async_trait;
-use shared::ids::EventId;
 use std::sync::Arc;
 
 /// Name under which mail has its place in the outbox.
@@ -64,14 +62,7 @@ impl MailIntake<'_> {
 
 /// Returns the place and the mail that follow from an admission.
 fn turn_of(row: &OutboxRow) -> Option<(InLine, NewMail)> {
-    if row.event_type != EventType::AdmissionAdmitted.as_str() {
-        return None;
-    }
-    let admission: AdmissionPayload = serde_json::from_str(&row.payload).ok()?;
-    let place = InLine {
-        event: EventId::parse(&row.event).ok()?,
-        visitor: admission.visitor,
-    };
+    let (place, admission) = InLine::admitted(row)?;
     let mail = NewMail {
         id: row.id.clone(),
         event: row.event.clone(),

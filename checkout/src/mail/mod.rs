@@ -3,7 +3,8 @@
 //! The sale never waits for it.
 //!
 //! `intake` follows the outbox with a place of its own there, and adds a row for each mail in the
-//! transaction that moves it. `soon` adds those to fans whose turn comes soon. `sender` takes the rows that are due, which any number of nodes share.
+//! transaction that moves it. `soon` adds those to fans whose turn comes soon. `sender`
+//! takes the rows that are due, which any number of nodes share.
 
 mod address;
 mod change_letter;

@@ -2,11 +2,10 @@
 //! change nothing, as a message is due once.
 
 use crate::app::Shop;
-use crate::inventory::outbox::{AdmissionPayload, EventType, OUTBOX_ROWS_MAX, OutboxRow};
+use crate::inventory::outbox::{OUTBOX_ROWS_MAX, OutboxRow};
 use crate::inventory::{InLine, Inventory, Refused};
 use crate::outbox_intake::{self, Batch, Intake};
 use async_trait::async_trait;
-use shared::ids::EventId;
 use shared::time::Time;
 use std::sync::Arc;
 
@@ -45,13 +44,6 @@ impl Intake for PushIntake<'_> {
 
 /// Returns the place of an admission, and the time until which its turn may be taken.
 fn turn_of(row: &OutboxRow) -> Option<(InLine, Time)> {
-    if row.event_type != EventType::AdmissionAdmitted.as_str() {
-        return None;
-    }
-    let admission: AdmissionPayload = serde_json::from_str(&row.payload).ok()?;
-    let place = InLine {
-        event: EventId::parse(&row.event).ok()?,
-        visitor: admission.visitor,
-    };
+    let (place, admission) = InLine::admitted(row)?;
     Some((place, admission.claim_by?))
 }

@@ -272,7 +272,7 @@ async fn two_nodes_that_ask_about_the_same_fans_tell_each_once() {
         let ours = fans.clone();
         fans.reverse();
         tokio::join!(here.settle_soon(&ours), there.settle_soon(&fans));
-        // What one of them left to the other was settled by that.
+        // The fans that one of them skipped were settled by the other.
         assert_eq!(here.next_soon().await, []);
         assert_eq!(here.told_soon().await.len(), 50);
         assert_eq!(there.told_soon().await.len(), 0);

@@ -104,10 +104,10 @@ impl PushStage {
             endpoint: "https://tarpit.example/send".to_owned(),
             ..push.clone()
         };
-        let refused = shop.keep_line_push(&self.event, visitor, &elsewhere).await;
+        let refused = shop.keep_line_push(&self.place(visitor), &elsewhere).await;
         let refused = refused.unwrap_err().into_response();
         assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
-        let kept = shop.keep_line_push(&self.event, visitor, &push).await;
+        let kept = shop.keep_line_push(&self.place(visitor), &push).await;
         assert!(kept.is_ok());
     }
 

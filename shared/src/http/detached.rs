@@ -6,7 +6,8 @@ use crate::trace;
 use axum::http::StatusCode;
 
 /// Returns work that another task may do for the current request: its log lines and its spans are
-/// those of the request, and while it waits for somebody else the request does not count.
+/// those of the request, which does not count as in flight while the work waits for an external
+/// service.
 pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     trace::carried(load::carried(work))
 }

@@ -183,7 +183,8 @@ impl Outbound {
         Ok(url)
     }
 
-    /// Posts a body, of JSON unless a header says otherwise, and waits for the head of the answer, and a second for its body.
+    /// Posts a body, of JSON unless a header says otherwise, and waits for the head of the answer, and a
+    /// second for its body.
     ///
     /// # Errors
     /// Why there is no answer.

@@ -1,7 +1,7 @@
 //! A whole site of separate processes on free ports, and helpers to speak with it.
 
 use client::{Answer, Client};
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -271,6 +271,39 @@ impl Site {
                 waited < Duration::from_secs(20),
                 "{path} never became so: {body}"
             );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Has a line admit nobody, or go on, and waits until it does.
+    pub(crate) async fn pause(&self, event: &str, is_paused: bool) {
+        let body = Some(json!({"paused": is_paused}));
+        let path = format!("/events/{event}");
+        let patched = self.organise(Method::PATCH, &path, body).await;
+        assert_eq!(patched.status, StatusCode::OK, "{}", patched.body);
+        let phase = if is_paused { "paused" } else { "open" };
+        let path = format!("/api/v1/events/{event}");
+        self.until(&path, "", |event| event["phase"] == phase).await;
+    }
+
+    /// Loads a page of the night as a fan with this pass until something is found in it.
+    pub(crate) async fn until_page<T>(
+        &self,
+        path: &str,
+        pass: &str,
+        find: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        let cookie = format!("fairline_pass_night={pass}");
+        let from = Instant::now();
+        loop {
+            let heads = [("cookie", &*cookie)];
+            let page = self.client.raw(Method::GET, path, &heads, Vec::new());
+            let page = page.await.unwrap();
+            let text = String::from_utf8_lossy(page.body());
+            if let Some(found) = find(&text) {
+                return found;
+            }
+            assert!(from.elapsed() < Duration::from_secs(60), "{text}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

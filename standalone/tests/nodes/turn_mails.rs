@@ -17,35 +17,17 @@ async fn leave_address(site: &Site, pass: &str, email: &str) -> (StatusCode, Val
     (answer.status, answer.body)
 }
 
-async fn pause(site: &Site, is_paused: bool) {
-    let body = Some(json!({"paused": is_paused}));
-    let patched = site.organise(Method::PATCH, "/events/night", body).await;
-    assert_eq!(patched.status, StatusCode::OK, "{}", patched.body);
-    let phase = if is_paused { "paused" } else { "open" };
-    let is_so = |event: &Value| event["phase"] == phase;
-    site.until("/api/v1/events/night", "", is_so).await;
-}
-
 /// Waits until the queue page offers a mail.
 async fn until_offered(site: &Site) {
-    let from = Instant::now();
-    loop {
-        let page = site.client.raw(Method::GET, "/e/night", &[], Vec::new());
-        let page = page.await.unwrap();
-        let text = String::from_utf8_lossy(page.body()).into_owned();
-        if text.contains("/e/night/mail\" >") {
-            return;
-        }
-        assert!(from.elapsed() < Duration::from_secs(60), "{text}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let offers = |page: &str| page.contains("/e/night/mail\" >").then_some(());
+    site.until_page("/e/night", "", offers).await;
 }
 
 /// An event whose line admits nobody yet.
 async fn open_paused(site: &Site) {
     let admission = json!({"rate_per_minute": 60_000, "batch_seconds": 1});
     site.event("night", admission).await;
-    pause(site, true).await;
+    site.pause("night", true).await;
 }
 
 /// Settings of a checkout that sends mail.
@@ -75,7 +57,7 @@ async fn services_of_their_own_tell_a_fan_of_the_turn() {
     }
     let withdrawn = site.client.delete(MAIL, &ben).await.unwrap();
     assert_eq!(withdrawn.status, StatusCode::NO_CONTENT);
-    pause(&site, false).await;
+    site.pause("night", false).await;
     let mails = smtp.until(1).await;
     assert_eq!(mails[0].to, ["ada@example.org"]);
     let admitted = |place: &Value| place["state"] == "admitted";
@@ -101,7 +83,7 @@ async fn one_of_two_checkouts_tells_a_fan_before_the_turn_and_in_the_fans_langua
     let site = Site::of(vec![Vec::new(); 2], vec![shop.clone(), shop]).await;
     let admission = json!({"rate_per_minute": 6, "batch_seconds": 1});
     site.event("night", admission).await;
-    pause(&site, true).await;
+    site.pause("night", true).await;
     let mut fans = Vec::new();
     for _ in 0..11 {
         fans.push(word(&site.client.join("night").await.unwrap()["pass"]));
@@ -120,7 +102,7 @@ async fn one_of_two_checkouts_tells_a_fan_before_the_turn_and_in_the_fans_langua
         assert!(from.elapsed() < Duration::from_secs(60), "{}", left.body);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    pause(&site, false).await;
+    site.pause("night", false).await;
     let mails = smtp.until(1).await;
     assert_eq!(mails[0].to, ["ada@example.org"]);
     let text = mails[0].content.replace("=\r\n", "");

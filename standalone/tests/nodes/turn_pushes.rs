@@ -5,7 +5,6 @@ use crate::site::{Site, word};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::token::SigningAlgorithm;
-use std::time::{Duration, Instant};
 use testkit::{Postgres, PushService};
 
 const PUSH: &str = "/api/v1/events/night/line/me/push";
@@ -17,33 +16,14 @@ async fn put(site: &Site, pass: &str, body: &Value) -> (StatusCode, Value) {
     (answer.status, answer.body)
 }
 
-async fn pause(site: &Site, is_paused: bool) {
-    let body = Some(json!({"paused": is_paused}));
-    let patched = site.organise(Method::PATCH, "/events/night", body).await;
-    assert_eq!(patched.status, StatusCode::OK, "{}", patched.body);
-    let phase = if is_paused { "paused" } else { "open" };
-    let is_so = |event: &Value| event["phase"] == phase;
-    site.until("/api/v1/events/night", "", is_so).await;
-}
-
 /// Waits until the page offers a notification, and returns the key with which browsers subscribe.
 async fn offered_key(site: &Site, pass: &str) -> String {
-    let cookie = format!("fairline_pass_night={pass}");
-    let from = Instant::now();
-    loop {
-        let heads = [("cookie", &*cookie)];
-        let path = "/e/night/mail";
-        let page = site.client.raw(Method::GET, path, &heads, Vec::new());
-        let page = page.await.unwrap();
-        let text = String::from_utf8_lossy(page.body()).into_owned();
-        let (_, rest) = text.split_once("data-key=\"").unwrap();
-        let (key, _) = rest.split_once('"').unwrap();
-        if !key.is_empty() {
-            return key.to_owned();
-        }
-        assert!(from.elapsed() < Duration::from_secs(60), "{text}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let key_of = |page: &str| {
+        let (_, rest) = page.split_once("data-key=\"")?;
+        let (key, _) = rest.split_once('"')?;
+        (!key.is_empty()).then(|| key.to_owned())
+    };
+    site.until_page("/e/night/mail", pass, key_of).await
 }
 
 #[tokio::test]
@@ -65,7 +45,7 @@ async fn services_of_their_own_notify_a_fan_of_the_turn() {
     let site = Site::of(vec![Vec::new(); 2], vec![shop]).await;
     let admission = json!({"rate_per_minute": 60_000, "batch_seconds": 1});
     site.event("night", admission).await;
-    pause(&site, true).await;
+    site.pause("night", true).await;
     let ada = word(&site.client.join("night").await.unwrap()["pass"]);
     let ben = word(&site.client.join("night").await.unwrap()["pass"]);
     let key = offered_key(&site, &ada).await;
@@ -85,7 +65,7 @@ async fn services_of_their_own_notify_a_fan_of_the_turn() {
     }
     let withdrawn = site.client.delete(PUSH, &ben).await.unwrap();
     assert_eq!(withdrawn.status, StatusCode::NO_CONTENT);
-    pause(&site, false).await;
+    site.pause("night", false).await;
     let messages = service.until(1).await;
     let number = of_ada["endpoint"].as_str().unwrap().rsplit_once('/');
     let number: usize = number.unwrap().1.parse().unwrap();

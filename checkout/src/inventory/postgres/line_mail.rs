@@ -197,9 +197,7 @@ fn named<'q>(statement: &'static str, place: &InLine) -> Statement<'q> {
 }
 
 fn place_of(row: &PgRow) -> Option<InLine> {
-    let event = EventId::parse(row.get(0)).ok()?;
-    let visitor = VisitorId::parse(row.get(1))?;
-    Some(InLine { event, visitor })
+    InLine::parse(row.get(0), row.get(1))
 }
 
 /// Reads a row; none if its names are none.

@@ -10,7 +10,7 @@ use crate::inventory::line_push::*;
 use crate::inventory::model::*;
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
-use shared::ids::{EventId, VisitorId};
+use shared::ids::EventId;
 use shared::line_push::LinePush;
 use shared::time::Time;
 use sqlx::postgres::PgRow;
@@ -139,10 +139,7 @@ fn named<'q>(statement: &'static str, place: &InLine) -> Statement<'q> {
 
 /// Reads a message that was taken; none if its names are none.
 fn read_push(database: usize, shard: &Shard, row: &PgRow) -> Option<QueuedPush> {
-    let place = InLine {
-        event: EventId::parse(row.get(0)).ok()?,
-        visitor: VisitorId::parse(row.get(1))?,
-    };
+    let place = InLine::parse(row.get(0), row.get(1))?;
     Some(QueuedPush {
         database,
         push: open_push(&shard.keys, &place, row.get(2)),

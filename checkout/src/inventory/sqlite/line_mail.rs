@@ -121,12 +121,9 @@ impl LineMailStore for Sqlite {
     async fn purge(&self, event: Option<&EventId>, kept_ms: i64) -> Result<bool, Refused> {
         let before = self.clock.now().0 - kept_ms;
         let event = event.map(|event| event.as_str().to_owned());
-        let of = event.clone();
-        let is_old = self.look(move |file| {
-            let select =
-                "select 1 from line_mail where created_at <= ?1 and (?2 is null or event = ?2)";
-            file.prepare(select)?.exists(params![before, of])
-        });
+        let select =
+            "select 1 from line_mail where created_at <= ?1 and (?2 is null or event = ?2)";
+        let is_old = self.has_old(select, event.clone(), before);
         if !is_old.await? {
             return Ok(false);
         }
@@ -199,6 +196,19 @@ impl LineMailStore for Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Returns whether rows were left before this time, of an event or of all.
+    pub(super) async fn has_old(
+        &self,
+        select: &'static str,
+        event: Option<String>,
+        before: i64,
+    ) -> Result<bool, Refused> {
+        self.look(move |file| file.prepare(select)?.exists(params![before, event]))
+            .await
+    }
+}
+
 /// Reads a row; none if its names are none.
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<(InLine, LineMailColumns)>> {
     let (event, visitor): (String, String) = (row.get(0)?, row.get(1)?);
@@ -210,7 +220,5 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<(InLine, LineMailColumns)>> {
         number: row.get(6)?,
         soon: row.get(7)?,
     };
-    let event = EventId::parse(&event).ok();
-    let place = event.zip(VisitorId::parse(&visitor));
-    Ok(place.map(|(event, visitor)| (InLine { event, visitor }, columns)))
+    Ok(InLine::parse(&event, &visitor).map(|place| (place, columns)))
 }

@@ -7,7 +7,7 @@ use crate::inventory::line_push::*;
 use crate::inventory::model::*;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, params};
-use shared::ids::{EventId, VisitorId};
+use shared::ids::EventId;
 use shared::line_push::LinePush;
 use shared::time::Time;
 
@@ -114,12 +114,8 @@ impl LinePushStore for Sqlite {
             })?;
             names.collect::<rusqlite::Result<Vec<_>>>()
         });
-        let due = due.await?.into_iter().filter_map(|(event, visitor)| {
-            Some(InLine {
-                event: EventId::parse(&event).ok()?,
-                visitor: VisitorId::parse(&visitor)?,
-            })
-        });
+        let due = due.await?.into_iter();
+        let due = due.filter_map(|(event, visitor)| InLine::parse(&event, &visitor));
         let due: Vec<InLine> = due.collect();
         if due.is_empty() {
             return Ok(Vec::new());
@@ -151,12 +147,9 @@ impl LinePushStore for Sqlite {
     async fn purge(&self, event: Option<&EventId>, kept_ms: i64) -> Result<bool, Refused> {
         let before = self.clock.now().0 - kept_ms;
         let event = event.map(|event| event.as_str().to_owned());
-        let of = event.clone();
-        let is_old = self.look(move |file| {
-            let select =
-                "select 1 from line_push where created_at <= ?1 and (?2 is null or event = ?2)";
-            file.prepare(select)?.exists(params![before, of])
-        });
+        let select =
+            "select 1 from line_push where created_at <= ?1 and (?2 is null or event = ?2)";
+        let is_old = self.has_old(select, event.clone(), before);
         if !is_old.await? {
             return Ok(false);
         }

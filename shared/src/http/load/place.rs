@@ -29,8 +29,8 @@ pub(in crate::http) fn carried<T>(work: impl Future<Output = T>) -> impl Future<
     PLACE.scope(place, work)
 }
 
-/// Waits for a service of somebody else, such as a payment provider. The current request does not
-/// count meanwhile: that such a service is slow is no overload of this process.
+/// Waits for an external service, such as a payment provider. The current request does not count
+/// meanwhile: a slow provider is no overload of this process.
 pub async fn elsewhere<T>(asking: impl Future<Output = T>) -> T {
     let _away = PLACE.try_with(Weak::clone).ok().map(Away::begin);
     asking.await
@@ -90,7 +90,7 @@ impl Place {
         [self.in_flight.of(self.class)].into_iter().chain(changes)
     }
 
-    /// Stops counting the request, which waits for its client or for a service of somebody else.
+    /// Stops counting the request while it waits for its client or for an external service.
     fn pause(&self) {
         if self.is_counted.swap(false, Ordering::Relaxed) {
             for count in self.counts() {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_does_not_count_while_it_waits_for_somebody_else() {
+    async fn a_request_does_not_count_while_it_waits_for_an_external_service() {
         let load = load();
         let count = load.in_flight.of(Class::Purchase);
         let (sender, receiver) = channel::<()>();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_whose_client_leaves_while_it_waits_for_somebody_else_counts_no_more() {
+    async fn a_request_whose_client_leaves_while_it_waits_for_an_external_service_counts_no_more() {
         let load = load();
         let count = load.in_flight.of(Class::Purchase);
         let (sender, receiver) = channel::<()>();
