@@ -1,6 +1,6 @@
 //! `Engine` on SQLite: plans, rules, figures, and the rows that a sweep looks for.
 
-use super::read::{currency, event_of, visitor};
+use super::read::{event_of, visitor};
 use super::{Sqlite, Step, Store};
 use crate::inventory::StoredBlocks;
 use crate::inventory::command::Command;
@@ -17,7 +17,7 @@ use crate::inventory::personal::{BuyerChange, OrderKey, Personal, StoredBuyer};
 use crate::inventory::records::FINISHED;
 use crate::inventory::refund_sums::RefundSum;
 use crate::inventory::rules::{Rules, RulesPatch};
-use crate::inventory::sales::{MethodSales, OrderSum, Sales};
+use crate::inventory::sales::Sales;
 use crate::inventory::webhooks::WebhookStore;
 use crate::inventory::{Invoice, Layout, SeatMap};
 use async_trait::async_trait;
@@ -108,8 +108,7 @@ impl Engine for Sqlite {
     }
 
     async fn sales(&self, event: &EventId) -> Result<Sales, Refused> {
-        let event = event.clone();
-        self.step(move |store, _| store.sales(&event)).await
+        self.sum_sales(event).await
     }
 
     async fn refund_sums(&self, event: &EventId) -> Result<Vec<RefundSum>, Refused> {
@@ -319,74 +318,6 @@ impl Engine for Sqlite {
 }
 
 impl Store {
-    fn sales(&self, event: &EventId) -> Step<Sales> {
-        let Some(event_state) = self.event_states.get(event) else {
-            return Ok(Err(Refused::NoSuchEvent));
-        };
-        let plan = event_state.plan.as_ref();
-        let counts = plan.map_or([0; 4], |plan| plan.states.counts);
-        let mut query = self.db.prepare_cached(
-            "select state, currency, count(*), sum(total) from orders where event = ?1
-             group by state, currency order by currency",
-        )?;
-        let rows = query.query_map([event.as_str()], |row| {
-            Ok(OrderSum {
-                state: row.get(0)?,
-                currency: currency(row, 1)?,
-                count: row.get(2)?,
-                amount: row.get(3)?,
-            })
-        })?;
-        let mut sums: Vec<OrderSum> = rows.collect::<rusqlite::Result<_>>()?;
-        // Money that went back of orders that are still confirmed, and that stayed of others.
-        let mut query = self.db.prepare_cached(
-            "select o.currency, sum(case when o.state = 'refunded' or p.state = 'refunded' then p.amount else 0 end
-                 - p.refunded - p.charged_back)
-             from payment p join orders o on o.event = p.event and o.id = p.order_id
-             where p.event = ?1 and p.state in ('captured', 'refunding', 'refunded')
-                 and (p.refunded > 0 or p.charged_back > 0 or o.state = 'refunded')
-                 and o.state in ('confirmed', 'refunded') group by 1",
-        )?;
-        let refunded = query.query_map([event.as_str()], |row| {
-            Ok(OrderSum {
-                state: "confirmed".to_owned(),
-                currency: currency(row, 0)?,
-                count: 0,
-                amount: row.get(1)?,
-            })
-        })?;
-        for sum in refunded {
-            sums.push(sum?);
-        }
-        let methods = self.sales_by_method(event)?;
-        let currency = event_state.rules.currency;
-        Ok(Ok(Sales::of(counts, sums, currency, methods)))
-    }
-
-    fn sales_by_method(&self, event: &EventId) -> rusqlite::Result<Vec<MethodSales>> {
-        let mut query = self.db.prepare_cached(
-            "select p.provider, o.currency, count(*) filter (where o.state = 'confirmed' and p.state <> 'refunded'),
-                 sum(p.amount - p.refunded - p.charged_back)
-             from orders o join payment p on p.event = o.event and p.order_id = o.id
-             where o.event = ?1 and o.state in ('confirmed', 'refunded')
-                 and p.state in ('captured', 'refunding', 'refunded')
-             group by 1, 2
-             having count(*) filter (where o.state = 'confirmed' and p.state <> 'refunded') > 0
-                 or sum(p.amount - p.refunded - p.charged_back) <> 0
-             order by 1, 2",
-        )?;
-        let rows = query.query_map([event.as_str()], |row| {
-            let (method, orders, amount) = (row.get(0)?, row.get(2)?, row.get(3)?);
-            let currency = currency(row, 1)?;
-            Ok(MethodSales {
-                method,
-                orders,
-                revenue: Money { amount, currency },
-            })
-        })?;
-        rows.collect()
-    }
-
     fn lapsed(&mut self, event: Option<&EventId>, now: Time) -> Step<Vec<LapsedVisitor>> {
         let mut found = Vec::new();
         let only = |event_state: &&mut crate::inventory::event_state::EventState| {

@@ -138,8 +138,9 @@ impl LineMailStore for Sqlite {
 
     async fn soon_events(&self, events: Vec<EventId>) -> Result<Vec<EventId>, Refused> {
         self.look(move |file| {
-            let mut query =
-                file.prepare("select 1 from line_mail where event = ?1 and soon = 1")?;
+            let mut query = file.prepare(
+                "select 1 from line_mail indexed by line_mail_soon where event = ?1 and soon = 1",
+            )?;
             let mut found = Vec::new();
             for event in events {
                 if query.exists([event.as_str()])? {

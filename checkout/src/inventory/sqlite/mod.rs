@@ -89,6 +89,9 @@ pub struct Sqlite {
     /// Locked for reading by look-ups and for writing when a plan is set; never held across an
     /// await.
     seat_maps: SeatMaps,
+    /// Instructions that SQLite has executed for this engine.
+    #[cfg(test)]
+    steps: growth::Steps,
 }
 
 /// State owned by the writer thread.
@@ -177,6 +180,8 @@ impl Sqlite {
         })?;
         keys::check(&db, &keys)?;
         let seat_maps = SeatMaps::default();
+        #[cfg(test)]
+        let steps = growth::Steps::count(&db);
         let mut store = Store {
             db,
             clock: clock.clone(),
@@ -200,6 +205,8 @@ impl Sqlite {
             path: path.to_owned(),
             keys,
             seat_maps,
+            #[cfg(test)]
+            steps,
         })
     }
 
@@ -479,5 +486,7 @@ fn must_change(rows: usize) -> rusqlite::Result<()> {
     }
 }
 
+#[cfg(test)]
+mod growth;
 #[cfg(test)]
 mod tests;

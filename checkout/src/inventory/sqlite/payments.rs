@@ -36,7 +36,7 @@ impl Store {
     pub(super) fn late(&self, now: Time) -> Step<Vec<LateOrder>> {
         let mut query = self.db.prepare_cached(
             "select event, id from orders o where state in ('paying', 'declined', 'confirming') and pay_by <= ?1
-                 and not exists (select 1 from payment p where p.event = o.event and p.order_id = o.id
+                 and not exists (select 1 from payment p indexed by payment_of_order where p.event = o.event and p.order_id = o.id
                      and (p.state = 'capturing' or p.state = 'voiding' and o.pay_by > ?1 - ?3))
              order by pay_by limit ?2",
         )?;

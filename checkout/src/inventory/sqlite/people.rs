@@ -40,8 +40,12 @@ impl Sqlite {
         look: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, Refused> {
         let path = self.path.clone();
+        #[cfg(test)]
+        let steps = self.steps.clone();
         let looking = tokio::task::spawn_blocking(move || {
             let file = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            #[cfg(test)]
+            steps.count_too(&file)?;
             look(&file)
         });
         match looking.await {

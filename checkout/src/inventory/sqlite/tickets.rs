@@ -12,7 +12,7 @@ use shared::time::Time;
 /// Tickets `t` whose money is not on its way back: those are valid no more.
 const VALID: &str = "not exists (select 1 from orders o where o.event = t.event and o.id = t.order_id
         and o.state <> 'confirmed')
-    and not exists (select 1 from payment p, json_each(p.refunds) r, json_each(r.value, '$.seats') s
+    and not exists (select 1 from payment p indexed by payment_of_order, json_each(p.refunds) r, json_each(r.value, '$.seats') s
         where p.event = t.event and p.order_id = t.order_id and p.refunds is not null and s.value = t.seat)";
 
 const VISITOR: &str =
