@@ -220,11 +220,14 @@ async fn no_operation_does_more_work_the_more_orders_there_were() {
     let mut large = Hall::open().await;
     large.make_history(50).await;
     let (small, large) = (small.measure().await, large.measure().await);
+    let mut grown = Vec::new();
     for ((operation, few), (_, many)) in small.into_iter().zip(large) {
         assert!(few > 0, "{operation}: nothing was counted");
-        assert!(
-            many <= few + few / 4,
-            "{operation}: {many} steps after 300 fans, {few} after 30"
-        );
+        if many > few + few / 4 {
+            grown.push(format!(
+                "{operation}: {many} steps after 300 fans, {few} after 30"
+            ));
+        }
     }
+    assert!(grown.is_empty(), "{}", grown.join("; "));
 }
