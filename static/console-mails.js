@@ -10,11 +10,14 @@ const kindOf = (kind) => phrase(`console.mail.kind.${kind}`);
 /** @param {...string} names of columns */
 const headings = (...names) => names.map((name) => phrase(`console.mail.column.${name}`));
 
+/** @param {any} mail */
+const canRetry = (mail) => mail.state === "failed" || mail.state === "bounced";
+
 /** What became of a mail, in words. @param {any} mail */
 function fate(mail) {
   if (mail.state === "sent")
     return phrase("console.mail.sent", { time: new Date(mail.done_at).toLocaleString(locale) });
-  if (mail.state === "failed") return phrase("console.mail.not_sent", { reason: mail.reason });
+  if (canRetry(mail)) return phrase("console.mail.not_sent", { reason: mail.reason });
   return mail.reason ? phrase("console.mail.waits", { reason: mail.reason }) : phrase("console.mail.sending");
 }
 
@@ -48,7 +51,7 @@ export async function orderMails(event, order) {
         "td",
         {},
         fate(mail),
-        ...(mail.state === "failed" && may("operator") ? [retry(event, mail, async () => void (await load()))] : []),
+        ...(canRetry(mail) && may("operator") ? [retry(event, mail, async () => void (await load()))] : []),
       ),
     ]);
     list.replaceChildren(mails.length ? rows : make("p", { className: "soft" }, phrase("console.none")));

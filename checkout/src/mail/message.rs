@@ -18,24 +18,32 @@ pub(super) struct Sealed {
     pub(super) content: Vec<u8>,
 }
 
+/// Sender of mails.
+pub(super) struct Origin {
+    /// Sender as recipients see it.
+    pub(super) sender: Mailbox,
+    /// Address that gets reports on mails that cannot be delivered.
+    pub(super) return_path: Address,
+}
+
 /// Writes a letter. Every attempt has the same `Message-ID`, so that mailboxes may know a duplicate.
 ///
 /// # Errors
 /// Why it cannot be written.
 pub(super) fn seal(
-    sender: &Mailbox,
+    origin: &Origin,
     letter: &Letter,
     mail: &NewMail,
     now: Time,
 ) -> Result<Sealed, String> {
-    let (address, name) = &letter.to;
+    let (sender, (address, name)) = (&origin.sender, &letter.to);
     let to = address_of(address).ok_or("the address is none that a mail can be sent to")?;
     let name = Some(one_line(name)).filter(|name| !name.trim().is_empty());
     let id = format!("<{}@{}>", mail.id, sender.email.domain());
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now.seconds().max(0).unsigned_abs());
     let mut builder = Message::builder()
         .from(sender.clone())
-        .to(Mailbox::new(name, to))
+        .to(Mailbox::new(name, to.clone()))
         .subject(one_line(&letter.subject))
         .message_id(Some(id))
         .date(at)
@@ -43,7 +51,9 @@ pub(super) fn seal(
     if let Some(reply_to) = letter.reply_to.as_deref().and_then(address_of) {
         builder = builder.reply_to(Mailbox::new(None, reply_to));
     }
-    let message = builder.multipart(body(letter)?);
+    let envelope = Envelope::new(Some(origin.return_path.clone()), vec![to]);
+    let envelope = envelope.map_err(|error| format!("the mail cannot be addressed: {error}"))?;
+    let message = builder.envelope(envelope).multipart(body(letter)?);
     let message = message.map_err(|error| format!("the mail cannot be written: {error}"))?;
     Ok(Sealed {
         envelope: message.envelope().clone(),
@@ -95,7 +105,7 @@ fn content_type(text: &str) -> Result<ContentType, String> {
 }
 
 /// Returns an address with its domain in ASCII, as all mail servers take it.
-fn address_of(text: &str) -> Option<Address> {
+pub(super) fn address_of(text: &str) -> Option<Address> {
     let (user, domain) = text.rsplit_once('@')?;
     let Ok(Host::Domain(domain)) = Host::parse(domain) else {
         return None;
@@ -148,9 +158,15 @@ mod tests {
         }
     }
 
+    fn origin() -> Origin {
+        Origin {
+            sender: "Arena <tickets@arena.example>".parse().unwrap(),
+            return_path: "bounces@arena.example".parse().unwrap(),
+        }
+    }
+
     fn sealed(letter: &Letter) -> Result<Sealed, String> {
-        let sender = "Arena <tickets@arena.example>".parse().unwrap();
-        seal(&sender, letter, &mail(), Time(1_800_000_000_000))
+        seal(&origin(), letter, &mail(), Time(1_800_000_000_000))
     }
 
     #[test]
@@ -217,9 +233,8 @@ mod tests {
     #[test]
     fn every_attempt_has_the_same_message_id() {
         let content = |at: i64| {
-            let sender = "Arena <tickets@arena.example>".parse().unwrap();
             let sealed = seal(
-                &sender,
+                &origin(),
                 &letter("ada@example.org", "Ada"),
                 &mail(),
                 Time(at),

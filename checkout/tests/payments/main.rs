@@ -8,6 +8,7 @@
 mod at_provider;
 mod blocks;
 mod books;
+mod bounces;
 mod cancellations;
 mod changes;
 mod charge_backs;
