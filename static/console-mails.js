@@ -17,7 +17,8 @@ const canRetry = (mail) => mail.state === "failed" || mail.state === "bounced";
 function fate(mail) {
   if (mail.state === "sent")
     return phrase("console.mail.sent", { time: new Date(mail.done_at).toLocaleString(locale) });
-  if (canRetry(mail)) return phrase("console.mail.not_sent", { reason: mail.reason });
+  if (mail.state === "bounced") return phrase("console.mail.bounced", { reason: mail.reason });
+  if (mail.state === "failed") return phrase("console.mail.not_sent", { reason: mail.reason });
   return mail.reason ? phrase("console.mail.waits", { reason: mail.reason }) : phrase("console.mail.sending");
 }
 
