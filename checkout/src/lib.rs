@@ -34,6 +34,7 @@ mod organiser;
 mod organiser_blocks;
 mod organiser_changes;
 mod organiser_funnel;
+mod organiser_mail_previews;
 mod organiser_mails;
 mod organiser_orders;
 mod organiser_plans;
@@ -115,6 +116,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(line_mail::routes())
         .merge(line_push::routes())
         .merge(organiser_mails::routes())
+        .merge(organiser_mail_previews::routes())
         .merge(organiser_changes::routes())
         .merge(organiser_webhooks::routes())
         .merge(payment::webhook::routes())

@@ -13,8 +13,8 @@ use crate::text::is_id;
 use shared::crypto::encode;
 use shared::ids::EventId;
 
-/// Recipient of a mail, as it is known now.
-enum Recipient {
+/// MailRecipient of a mail, as it is known now.
+enum MailRecipient {
     /// The buyer of an order, with the address.
     Buyer(String),
     /// A fan in line, with the address.
@@ -53,7 +53,7 @@ impl Shop {
         let Some(recipient) = self.recipient(mail).await? else {
             return Ok(false);
         };
-        let (Recipient::Buyer(address) | Recipient::Fan(_, address)) = &recipient;
+        let (MailRecipient::Buyer(address) | MailRecipient::Fan(_, address)) = &recipient;
         let Some(hash) = self.address_hash(address) else {
             return Ok(false);
         };
@@ -61,14 +61,14 @@ impl Shop {
         let failed = failed.iter().find(|one| one.addresses.iter().any(is_it));
         match (failed, recipient) {
             (None, _) => Ok(false),
-            (Some(failed), Recipient::Fan(place, _)) => {
+            (Some(failed), MailRecipient::Fan(place, _)) => {
                 if failed.is_permanent {
                     let mails = self.inventory.line_mails();
                     mails.remove(&place, self.inventory.now()).await?;
                 }
                 Ok(failed.is_permanent)
             }
-            (Some(failed), Recipient::Buyer(address)) => {
+            (Some(failed), MailRecipient::Buyer(address)) => {
                 let bounce = Bounce {
                     stopped: if failed.is_permanent {
                         hash
@@ -83,7 +83,7 @@ impl Shop {
     }
 
     /// Returns the recipient of a mail; none of a list of orders, of which nothing is kept.
-    async fn recipient(&self, mail: &NewMail) -> Result<Option<Recipient>, Refused> {
+    async fn recipient(&self, mail: &NewMail) -> Result<Option<MailRecipient>, Refused> {
         match mail.kind {
             MailKind::Orders => Ok(None),
             MailKind::Soon | MailKind::Turn => {
@@ -91,10 +91,10 @@ impl Shop {
                     return Ok(None);
                 };
                 let row = self.inventory.line_mails().find(&place).await?;
-                Ok(row.map(|row| Recipient::Fan(place, row.mail.email)))
+                Ok(row.map(|row| MailRecipient::Fan(place, row.mail.email)))
             }
             MailKind::Confirmed | MailKind::Refunded | MailKind::Cancelled | MailKind::Changed => {
-                Ok(self.buyer_address(mail).await?.map(Recipient::Buyer))
+                Ok(self.buyer_address(mail).await?.map(MailRecipient::Buyer))
             }
         }
     }

@@ -7,6 +7,7 @@ use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
+use shared::crypto::encode_base64;
 use shared::plain_text::one_line;
 use shared::time::Time;
 use std::time::{Duration, SystemTime};
@@ -98,6 +99,17 @@ fn body(letter: &Letter) -> Result<MultiPart, String> {
     }
     let mixed = MultiPart::mixed().multipart(alternative);
     Ok(attached.into_iter().fold(mixed, MultiPart::singlepart))
+}
+
+/// Returns the HTML of a letter with the pictures of its tickets in it.
+pub(super) fn inlined(letter: &Letter) -> String {
+    let mut html = letter.html();
+    for (number, ticket) in (1..).zip(letter.tickets()) {
+        let picture = encode_base64(&picture(&ticket.code).unwrap_or_default());
+        let inside = format!("src=\"data:image/png;base64,{picture}\"");
+        html = html.replace(&format!("src=\"cid:qr{number}\""), &inside);
+    }
+    html
 }
 
 fn content_type(text: &str) -> Result<ContentType, String> {

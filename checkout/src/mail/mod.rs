@@ -21,12 +21,14 @@ mod line_letters;
 mod message;
 mod order_letters;
 mod order_lists;
+mod preview;
 mod sender;
 mod settings;
 mod soon;
 
 pub(crate) use instruments::register;
 pub(crate) use intake::CONSUMER;
+pub(crate) use preview::SampleLetter;
 pub use settings::MailArgs;
 
 pub(crate) use settings::Mailer;

@@ -33,6 +33,7 @@ mod parked;
 mod pdf;
 mod plans;
 mod posted;
+mod previews;
 mod pushes;
 mod races;
 mod razorpay;
