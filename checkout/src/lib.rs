@@ -61,6 +61,7 @@ pub mod tail;
 mod text;
 mod ticket_pdf;
 mod tickets;
+mod unsubscribe;
 pub mod waiting_room;
 pub mod web_push;
 pub mod webhooks;
@@ -124,6 +125,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .split_for_parts();
     let router = router
         .merge(order_look_up::pages())
+        .merge(unsubscribe::pages())
         .merge(pages::routes())
         .merge(qr::routes());
     (router.with_state(App(shop)), description)

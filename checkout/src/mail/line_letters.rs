@@ -20,6 +20,8 @@ pub(super) struct ToldFan {
     pub(super) mail: LineMail,
     pub(super) facts: Arc<EventFacts>,
     pub(super) language: Language,
+    /// Link that withdraws the address.
+    pub(super) unsubscribe: String,
 }
 
 impl Sender {
@@ -54,9 +56,12 @@ impl Sender {
         let row = found.map_err(|_| Unwritten::NotNow("the store does not answer"))?;
         let mail = row.ok_or(Unwritten::Needless)?.mail;
         let facts = self.shop.event_facts(&place.event).await;
+        let language = Language::parse(&mail.language).unwrap_or_default();
+        let link = self.shop.unsubscribe_link(&place, &mail.email, language);
         Ok(ToldFan {
+            unsubscribe: link,
             facts: facts.ok_or(Unwritten::NotNow("the waiting room does not answer"))?,
-            language: Language::parse(&mail.language).unwrap_or_default(),
+            language,
             place,
             mail,
         })
@@ -140,6 +145,7 @@ impl ToldFan {
         let details = self.facts.details.as_ref();
         Letter {
             reply_to: reply_to(&self.facts),
+            unsubscribe: Some(self.unsubscribe),
             colours: details.and_then(|details| details.colours.clone()),
             to: (self.mail.email, String::new()),
             subject: title.clone(),

@@ -52,6 +52,14 @@ pub(super) fn seal(
     if let Some(reply_to) = letter.reply_to.as_deref().and_then(address_of) {
         builder = builder.reply_to(Mailbox::new(None, reply_to));
     }
+    if let Some(link) = &letter.unsubscribe {
+        builder = builder.raw_header(header("List-Unsubscribe", &format!("<{link}>")));
+        // In one step by HTTPS alone (RFC 8058).
+        if link.starts_with("https://") {
+            let post = header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
+            builder = builder.raw_header(post);
+        }
+    }
     let envelope = Envelope::new(Some(origin.return_path.clone()), vec![to]);
     let envelope = envelope.map_err(|error| format!("the mail cannot be addressed: {error}"))?;
     let message = builder.envelope(envelope).multipart(body(letter)?);
@@ -151,6 +159,7 @@ mod tests {
             language: Language::english(),
             to: (address.to_owned(), text()),
             reply_to: Some(text()),
+            unsubscribe: None,
             subject: text(),
             title: text(),
             colours: None,
@@ -240,6 +249,34 @@ mod tests {
             let refused = to(address);
             assert!(refused.is_err(), "{address}: {refused:?}");
         }
+    }
+
+    #[test]
+    fn a_letter_to_a_fan_says_how_to_withdraw_the_address_and_in_one_step_by_https() {
+        let head = |link: &str| {
+            let letter = Letter {
+                unsubscribe: Some(link.to_owned()),
+                ..letter("ada@example.org", "Ada")
+            };
+            let content = String::from_utf8(sealed(&letter).unwrap().content).unwrap();
+            content.split_once("\r\n\r\n").unwrap().0.to_owned()
+        };
+        let link = format!(
+            "https://tickets.example/e/night/unsubscribe?fan={}",
+            "x".repeat(80)
+        );
+        let secure = head(&link);
+        assert!(
+            secure.contains(&format!("\r\nList-Unsubscribe: <{link}>\r\n")),
+            "{secure}"
+        );
+        assert!(
+            secure.contains("\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click"),
+            "{secure}"
+        );
+        let clear = head("http://localhost/e/night/unsubscribe?fan=x");
+        assert!(clear.contains("List-Unsubscribe: <http"), "{clear}");
+        assert!(!clear.contains("List-Unsubscribe-Post"), "{clear}");
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod soon;
 
 pub(crate) use instruments::register;
 pub(crate) use intake::CONSUMER;
+pub(crate) use order_letters::link_in;
 pub(crate) use preview::SampleLetter;
 pub use settings::MailArgs;
 

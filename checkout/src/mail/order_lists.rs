@@ -151,6 +151,7 @@ pub(super) fn list_letter(
     Letter {
         to,
         reply_to: None,
+        unsubscribe: None,
         subject: title.clone(),
         title,
         language,

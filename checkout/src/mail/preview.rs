@@ -116,6 +116,7 @@ impl SampleLetter {
             },
             facts: self.facts.clone(),
             language: self.language,
+            unsubscribe: String::new(),
         }
     }
 

@@ -46,6 +46,7 @@ mod silent_provider;
 mod stage;
 mod teardown;
 mod tickets;
+mod unsubscribes;
 mod verdicts;
 mod webhook_changes;
 mod webhooks;
