@@ -26,6 +26,7 @@ test("an organiser sees each letter with the event's brand, and no script of a l
   await signIn(organiser, server);
   await organiser.goto(`${server.url}/organiser#/event/letters/orders`);
   await organiser.getByText("Letters", { exact: true }).click();
+  const choice = (/** @type {string} */ name) => organiser.getByRole("combobox", { name, exact: true });
   const letter = organiser.frameLocator("iframe");
   await letter.getByText("Ada Example").first().waitFor();
   const head = letter.locator("h1");
@@ -35,10 +36,10 @@ test("an organiser sees each letter with the event's brand, and no script of a l
   assert.deepEqual(pictures, [true, true]);
   await accessible(organiser, "the letters");
   await shoot(organiser, "console-letters", { fullPage: true });
-  await organiser.getByLabel("Letter", { exact: true }).selectOption("Turn");
-  await organiser.getByLabel("Language").selectOption("Deutsch");
+  await choice("Letter").selectOption("Turn");
+  await choice("Language").selectOption("Deutsch");
   await letter.getByText("Sie sind an der Reihe").first().waitFor();
-  await organiser.getByLabel("Form").selectOption("Text alone");
+  await choice("Form").selectOption("Text alone");
   await letter.locator("pre").getByText("Sie sind an der Reihe").first().waitFor();
   await shoot(organiser, "console-letters-text", { fullPage: true });
   assert.equal(await organiser.locator("iframe").getAttribute("sandbox"), "");
