@@ -2,7 +2,7 @@
 // The console's list of a sale's orders: searched, filtered, page by page, and exported.
 import { call, locale, phrase, root } from "./api.js";
 import { api, button, may, page, say, table } from "./console.js";
-import { failedMails } from "./console-mails.js";
+import { saleMails } from "./console-mails.js";
 import { orderState, orderStates } from "./console-order.js";
 import { make } from "./make.js";
 import { loadCurrencies, money } from "./money.js";
@@ -33,7 +33,7 @@ export function orderTable(orders, event) {
 export async function ordersPage(event) {
   const url = `${api}/events/${event}`;
   const orders = call("GET", `${url}/orders?limit=${PAGE_SIZE}`);
-  const [first, mails] = await Promise.all([orders, failedMails(event), loadCurrencies()]);
+  const [first, mails] = await Promise.all([orders, saleMails(event), loadCurrencies()]);
   return () => show(url, event, first, mails);
 }
 

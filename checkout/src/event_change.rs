@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 /// Bytes of a hash that tell changes of one event apart.
 const HASH_BYTES: usize = 8;
+const DAY_MS: i64 = 24 * 3_600_000;
 
 /// Date and place of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +42,26 @@ impl DateAndPlace {
             doors_at: details.doors_at,
             time_zone: details.time_zone,
             venue: details.venue,
+        }
+    }
+
+    /// Returns those that an event might have had before: a day earlier, or elsewhere.
+    pub(crate) fn made_up_before(event: &EventFacts) -> DateAndPlace {
+        let now = DateAndPlace::of(event);
+        let earlier = |at: Option<Time>| at.map(|at| Time(at.0 - DAY_MS));
+        let elsewhere = Venue {
+            name: "Old Hall".to_owned(),
+            address: None,
+        };
+        DateAndPlace {
+            starts_at: earlier(now.starts_at),
+            doors_at: earlier(now.doors_at),
+            venue: if now.starts_at.is_none() {
+                Some(elsewhere)
+            } else {
+                now.venue
+            },
+            ..now
         }
     }
 

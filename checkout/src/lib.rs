@@ -34,6 +34,7 @@ mod organiser;
 mod organiser_blocks;
 mod organiser_changes;
 mod organiser_funnel;
+mod organiser_mail_previews;
 mod organiser_mails;
 mod organiser_orders;
 mod organiser_plans;
@@ -60,6 +61,7 @@ pub mod tail;
 mod text;
 mod ticket_pdf;
 mod tickets;
+mod unsubscribe;
 pub mod waiting_room;
 pub mod web_push;
 pub mod webhooks;
@@ -115,6 +117,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(line_mail::routes())
         .merge(line_push::routes())
         .merge(organiser_mails::routes())
+        .merge(organiser_mail_previews::routes())
         .merge(organiser_changes::routes())
         .merge(organiser_webhooks::routes())
         .merge(payment::webhook::routes())
@@ -122,6 +125,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .split_for_parts();
     let router = router
         .merge(order_look_up::pages())
+        .merge(unsubscribe::pages())
         .merge(pages::routes())
         .merge(qr::routes());
     (router.with_state(App(shop)), description)

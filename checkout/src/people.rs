@@ -116,6 +116,7 @@ async fn erase_person(
     query.check()?;
     let line = shop.inventory.erase_line_mails(&query.email).await?;
     let orders = shop.inventory.erase_person(&query.email).await?;
+    shop.resume_mails_to(&query.email).await?;
     record(&shop, &organiser, "person.erase", orders).await;
     Ok(Json(Erased { orders, line }))
 }

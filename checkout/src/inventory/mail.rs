@@ -148,16 +148,43 @@ pub enum MailState {
     Sent,
     /// It cannot be sent.
     Failed,
+    /// It was sent, and came back.
+    Bounced,
 }
 
 impl MailState {
-    pub(super) fn of(number: i16) -> MailState {
+    pub(super) fn of(number: i16, has_bounced: bool) -> MailState {
         match number {
             SENT => MailState::Sent,
+            FAILED if has_bounced => MailState::Bounced,
             FAILED => MailState::Failed,
             _ => MailState::Waiting,
         }
     }
+
+    /// Returns whether it may be sent again.
+    pub(crate) fn may_be_retried(self) -> bool {
+        matches!(self, MailState::Failed | MailState::Bounced)
+    }
+}
+
+/// A mail as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMail {
+    /// The mail.
+    pub mail: NewMail,
+    /// Its state.
+    pub state: MailState,
+}
+
+/// Report that a mail came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounce {
+    /// Hash of the address, to which no further mail about an order is sent; empty if further ones may
+    /// arrive.
+    pub stopped: String,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// A mail about an order, as organisers see it.
@@ -170,14 +197,14 @@ pub struct MailRecord {
     /// `confirmed`, `refunded`, `cancelled` or `changed`.
     #[schema(value_type = String)]
     pub kind: MailKind,
-    /// `waiting`, `sent` or `failed`.
+    /// `waiting`, `sent`, `failed` or `bounced`.
     #[schema(value_type = String)]
     pub state: MailState,
     /// Number of attempts.
     pub attempts: i32,
     /// When its reason arose.
     pub created_at: Time,
-    /// When it was handed over, or given up.
+    /// When it was handed over, given up, or came back.
     pub done_at: Option<Time>,
     /// Why it was not sent the last time, or never will be; absent while it is being sent, and after.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -273,13 +300,26 @@ pub trait MailQueue: Send + Sync {
     /// Returns the mails about an order, the newest first, at most `MAILS_MAX`.
     async fn of_order(&self, event: &str, order: &str) -> Result<Vec<MailRecord>, Refused>;
 
-    /// Returns the mails about an event's orders that cannot be sent, the newest first, at most
-    /// `MAILS_MAX`.
+    /// Returns the mails about an event's orders that cannot be sent or came back, the newest first, at
+    /// most `MAILS_MAX`.
     async fn failed(&self, event: &str) -> Result<Vec<MailRecord>, Refused>;
 
-    /// Lets a mail that cannot be sent be tried again, as if it were new. Returns whether there is
-    /// such a mail.
+    /// Lets a mail that cannot be sent or came back be tried again, as if it were new. Returns whether
+    /// there is such a mail.
     async fn retry(&self, event: &str, id: &str) -> Result<bool, Refused>;
+
+    /// Returns the mail with an id.
+    async fn find(&self, id: &str) -> Result<Option<StoredMail>, Refused>;
+
+    /// Records that a mail came back, unless that is known, or no attempt to send it was made. Returns
+    /// whether there is such a mail.
+    async fn bounce(&self, id: &str, bounce: &Bounce) -> Result<bool, Refused>;
+
+    /// Returns why a mail came back whose report stops mails to the address with this hash.
+    async fn stopped(&self, hash: &str) -> Result<Option<String>, Refused>;
+
+    /// Lets mails be sent again to the address with this hash.
+    async fn resume(&self, hash: &str) -> Result<(), Refused>;
 
     /// Deletes mails that were sent or given up so long ago, a bounded number. Returns whether there
     /// may be more.

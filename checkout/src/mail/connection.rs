@@ -226,7 +226,7 @@ fn words(error: &Error) -> String {
 }
 
 /// Returns an answer without the addresses that mail servers repeat, in whatever spelling.
-fn without_addresses(answer: &str) -> String {
+pub(super) fn without_addresses(answer: &str) -> String {
     let is_end = |c: char| c.is_whitespace() || "<>()[]\"',;".contains(c);
     let words = answer.split_inclusive(is_end).map(|part| {
         let word = part.trim_end_matches(is_end);

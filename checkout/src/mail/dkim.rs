@@ -9,7 +9,7 @@ use shared::time::Time;
 /// Smallest RSA key, in bits.
 const RSA_BITS_MIN: usize = 2048;
 /// Fields of the header that are signed, where they are there.
-const SIGNED: [&str; 9] = [
+const SIGNED: [&str; 11] = [
     "From",
     "To",
     "Subject",
@@ -19,6 +19,8 @@ const SIGNED: [&str; 9] = [
     "MIME-Version",
     "Content-Type",
     "Auto-Submitted",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
 ];
 /// Field that no one may add another of: it is signed once more than it is there.
 const ONLY_ONCE: &str = "From";

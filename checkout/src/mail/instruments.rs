@@ -22,6 +22,9 @@ static FAILED: LazyLock<Gauge> = LazyLock::new(Gauge::default);
 /// Mails by kind. Each count begins at 0, not with its first mail.
 static SENT: LazyLock<Family<KindLabel, Counter>> =
     LazyLock::new(|| counters(MailKind::ALL.map(MailKind::as_str)));
+/// Mails that came back, by kind.
+static BOUNCED: LazyLock<Family<KindLabel, Counter>> =
+    LazyLock::new(|| counters(MailKind::ALL.map(MailKind::as_str)));
 /// Failures by kind.
 static FAILURES: LazyLock<Family<KindLabel, Counter>> =
     LazyLock::new(|| counters(MailFailureKind::ALL.map(MailFailureKind::name)));
@@ -43,6 +46,12 @@ fn counters<const N: usize>(kinds: [&'static str; N]) -> Family<KindLabel, Count
 pub(super) fn count_sent(kind: MailKind) {
     let kind = kind.as_str();
     SENT.get_or_create_owned(&KindLabel { kind }).inc();
+}
+
+/// Counts a mail that came back.
+pub(super) fn count_bounced(kind: MailKind) {
+    let kind = kind.as_str();
+    BOUNCED.get_or_create_owned(&KindLabel { kind }).inc();
 }
 
 /// Counts an attempt that failed.
@@ -80,6 +89,12 @@ pub(crate) fn register(registry: &mut Registry) {
         SENT.clone(),
     );
     registry.add(
+        "fairline_mails_bounced_total",
+        "Mails that came back after the mail server had taken them, by reports that were posted to this node, by kind as in \
+         fairline_mails_sent_total",
+        BOUNCED.clone(),
+    );
+    registry.add(
         "fairline_mail_failures_total",
         "Attempts to send a mail that failed, by kind: away (the mail server does not answer), denied (it refuses the login, \
          or its certificate is not trusted), deferred (it does not take this mail now), rejected (it never takes it), \
@@ -99,7 +114,7 @@ pub(crate) fn register(registry: &mut Registry) {
     );
     registry.add(
         "fairline_mails_failed",
-        "Mails to buyers that cannot be sent and were not looked after, of the last 30 days, counted up to 100,000; every \
+        "Mails to buyers that cannot be sent or came back, and were not looked after, of the last 30 days, counted up to 100,000; every \
          node reports the same",
         FAILED.clone(),
     );

@@ -12,6 +12,8 @@ pub(super) struct Letter {
     pub(super) to: (String, String),
     /// Address for answers, if it is not the sender's.
     pub(super) reply_to: Option<String>,
+    /// Link by which the recipient withdraws the address; none for mails about orders.
+    pub(super) unsubscribe: Option<String>,
     pub(super) subject: String,
     /// Line at its head.
     pub(super) title: String,

@@ -15,11 +15,13 @@ use shared::time::Time;
 use std::sync::Arc;
 
 /// A fan in line who left an address, and what the letter is about.
-struct ToldFan {
-    place: InLine,
-    mail: LineMail,
-    facts: Arc<EventFacts>,
-    language: Language,
+pub(super) struct ToldFan {
+    pub(super) place: InLine,
+    pub(super) mail: LineMail,
+    pub(super) facts: Arc<EventFacts>,
+    pub(super) language: Language,
+    /// Link that withdraws the address.
+    pub(super) unsubscribe: String,
 }
 
 impl Sender {
@@ -30,11 +32,7 @@ impl Sender {
             return Err(Unwritten::Needless);
         }
         let told = self.told(mail).await?;
-        let time = day_and_time(claim_by, told.zone(), told.language);
-        let title = told.say("mail.turn", &[("event", &told.facts.name)]);
-        let texts = vec![told.say("mail.turn.text", &[("time", &time)])];
-        let open = told.say("mail.turn.open", &[]);
-        Ok(told.letter(title, texts, open, &self.shop.site.public_url))
+        Ok(told.turn(claim_by, &self.shop.site.public_url))
     }
 
     /// Writes the letter of a turn that comes soon, with the wait of now. Needless once the fan does not
@@ -47,11 +45,8 @@ impl Sender {
         let wait = waits.waits.iter().find(|wait| wait.visitor == visitor);
         let range = wait.and_then(|wait| wait.seconds);
         let range = range.filter(|range| range.is_soon());
-        let expected = told.expected(range.ok_or(Unwritten::Needless)?, self.now());
-        let title = told.say("mail.soon", &[("event", &told.facts.name)]);
-        let texts = vec![expected, told.say("mail.soon.kept", &[])];
-        let open = told.say("mail.soon.open", &[]);
-        Ok(told.letter(title, texts, open, &self.shop.site.public_url))
+        let range = range.ok_or(Unwritten::Needless)?;
+        Ok(told.soon(range, self.now(), &self.shop.site.public_url))
     }
 
     /// Returns the fan of a mail. Needless once the address was withdrawn.
@@ -61,9 +56,12 @@ impl Sender {
         let row = found.map_err(|_| Unwritten::NotNow("the store does not answer"))?;
         let mail = row.ok_or(Unwritten::Needless)?.mail;
         let facts = self.shop.event_facts(&place.event).await;
+        let language = Language::parse(&mail.language).unwrap_or_default();
+        let link = self.shop.unsubscribe_link(&place, &mail.email, language);
         Ok(ToldFan {
+            unsubscribe: link,
             facts: facts.ok_or(Unwritten::NotNow("the waiting room does not answer"))?,
-            language: Language::parse(&mail.language).unwrap_or_default(),
+            language,
             place,
             mail,
         })
@@ -95,6 +93,24 @@ impl Sender {
 }
 
 impl ToldFan {
+    /// Writes that the turn has come, until this time.
+    pub(super) fn turn(self, claim_by: Time, site: &str) -> Letter {
+        let time = day_and_time(claim_by, self.zone(), self.language);
+        let title = self.say("mail.turn", &[("event", &self.facts.name)]);
+        let texts = vec![self.say("mail.turn.text", &[("time", &time)])];
+        let open = self.say("mail.turn.open", &[]);
+        self.letter(title, texts, open, site)
+    }
+
+    /// Writes that the turn is expected after this wait.
+    pub(super) fn soon(self, range: WaitRange, now: Time, site: &str) -> Letter {
+        let expected = self.expected(range, now);
+        let title = self.say("mail.soon", &[("event", &self.facts.name)]);
+        let texts = vec![expected, self.say("mail.soon.kept", &[])];
+        let open = self.say("mail.soon.open", &[]);
+        self.letter(title, texts, open, site)
+    }
+
     fn say(&self, key: &str, values: &[(&str, &str)]) -> String {
         self.language.phrase(key, values)
     }
@@ -129,6 +145,7 @@ impl ToldFan {
         let details = self.facts.details.as_ref();
         Letter {
             reply_to: reply_to(&self.facts),
+            unsubscribe: Some(self.unsubscribe),
             colours: details.and_then(|details| details.colours.clone()),
             to: (self.mail.email, String::new()),
             subject: title.clone(),

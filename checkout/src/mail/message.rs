@@ -7,6 +7,7 @@ use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
+use shared::crypto::encode_base64;
 use shared::plain_text::one_line;
 use shared::time::Time;
 use std::time::{Duration, SystemTime};
@@ -18,24 +19,32 @@ pub(super) struct Sealed {
     pub(super) content: Vec<u8>,
 }
 
+/// Sender of mails.
+pub(super) struct Origin {
+    /// Sender as recipients see it.
+    pub(super) sender: Mailbox,
+    /// Address that gets reports on mails that cannot be delivered.
+    pub(super) return_path: Address,
+}
+
 /// Writes a letter. Every attempt has the same `Message-ID`, so that mailboxes may know a duplicate.
 ///
 /// # Errors
 /// Why it cannot be written.
 pub(super) fn seal(
-    sender: &Mailbox,
+    origin: &Origin,
     letter: &Letter,
     mail: &NewMail,
     now: Time,
 ) -> Result<Sealed, String> {
-    let (address, name) = &letter.to;
+    let (sender, (address, name)) = (&origin.sender, &letter.to);
     let to = address_of(address).ok_or("the address is none that a mail can be sent to")?;
     let name = Some(one_line(name)).filter(|name| !name.trim().is_empty());
     let id = format!("<{}@{}>", mail.id, sender.email.domain());
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now.seconds().max(0).unsigned_abs());
     let mut builder = Message::builder()
         .from(sender.clone())
-        .to(Mailbox::new(name, to))
+        .to(Mailbox::new(name, to.clone()))
         .subject(one_line(&letter.subject))
         .message_id(Some(id))
         .date(at)
@@ -43,7 +52,17 @@ pub(super) fn seal(
     if let Some(reply_to) = letter.reply_to.as_deref().and_then(address_of) {
         builder = builder.reply_to(Mailbox::new(None, reply_to));
     }
-    let message = builder.multipart(body(letter)?);
+    if let Some(link) = &letter.unsubscribe {
+        builder = builder.raw_header(header("List-Unsubscribe", &format!("<{link}>")));
+        // In one step by HTTPS alone (RFC 8058).
+        if link.starts_with("https://") {
+            let post = header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
+            builder = builder.raw_header(post);
+        }
+    }
+    let envelope = Envelope::new(Some(origin.return_path.clone()), vec![to]);
+    let envelope = envelope.map_err(|error| format!("the mail cannot be addressed: {error}"))?;
+    let message = builder.envelope(envelope).multipart(body(letter)?);
     let message = message.map_err(|error| format!("the mail cannot be written: {error}"))?;
     Ok(Sealed {
         envelope: message.envelope().clone(),
@@ -90,12 +109,23 @@ fn body(letter: &Letter) -> Result<MultiPart, String> {
     Ok(attached.into_iter().fold(mixed, MultiPart::singlepart))
 }
 
+/// Returns the HTML of a letter with the pictures of its tickets in it.
+pub(super) fn inlined(letter: &Letter) -> String {
+    let mut html = letter.html();
+    for (number, ticket) in (1..).zip(letter.tickets()) {
+        let picture = encode_base64(&picture(&ticket.code).unwrap_or_default());
+        let inside = format!("src=\"data:image/png;base64,{picture}\"");
+        html = html.replace(&format!("src=\"cid:qr{number}\""), &inside);
+    }
+    html
+}
+
 fn content_type(text: &str) -> Result<ContentType, String> {
     ContentType::parse(text).map_err(|error| error.to_string())
 }
 
 /// Returns an address with its domain in ASCII, as all mail servers take it.
-fn address_of(text: &str) -> Option<Address> {
+pub(super) fn address_of(text: &str) -> Option<Address> {
     let (user, domain) = text.rsplit_once('@')?;
     let Ok(Host::Domain(domain)) = Host::parse(domain) else {
         return None;
@@ -129,6 +159,7 @@ mod tests {
             language: Language::english(),
             to: (address.to_owned(), text()),
             reply_to: Some(text()),
+            unsubscribe: None,
             subject: text(),
             title: text(),
             colours: None,
@@ -148,9 +179,15 @@ mod tests {
         }
     }
 
+    fn origin() -> Origin {
+        Origin {
+            sender: "Arena <tickets@arena.example>".parse().unwrap(),
+            return_path: "bounces@arena.example".parse().unwrap(),
+        }
+    }
+
     fn sealed(letter: &Letter) -> Result<Sealed, String> {
-        let sender = "Arena <tickets@arena.example>".parse().unwrap();
-        seal(&sender, letter, &mail(), Time(1_800_000_000_000))
+        seal(&origin(), letter, &mail(), Time(1_800_000_000_000))
     }
 
     #[test]
@@ -215,11 +252,38 @@ mod tests {
     }
 
     #[test]
+    fn a_letter_to_a_fan_says_how_to_withdraw_the_address_and_in_one_step_by_https() {
+        let head = |link: &str| {
+            let letter = Letter {
+                unsubscribe: Some(link.to_owned()),
+                ..letter("ada@example.org", "Ada")
+            };
+            let content = String::from_utf8(sealed(&letter).unwrap().content).unwrap();
+            content.split_once("\r\n\r\n").unwrap().0.to_owned()
+        };
+        let link = format!(
+            "https://tickets.example/e/night/unsubscribe?fan={}",
+            "x".repeat(80)
+        );
+        let secure = head(&link);
+        assert!(
+            secure.contains(&format!("\r\nList-Unsubscribe: <{link}>\r\n")),
+            "{secure}"
+        );
+        assert!(
+            secure.contains("\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click"),
+            "{secure}"
+        );
+        let clear = head("http://localhost/e/night/unsubscribe?fan=x");
+        assert!(clear.contains("List-Unsubscribe: <http"), "{clear}");
+        assert!(!clear.contains("List-Unsubscribe-Post"), "{clear}");
+    }
+
+    #[test]
     fn every_attempt_has_the_same_message_id() {
         let content = |at: i64| {
-            let sender = "Arena <tickets@arena.example>".parse().unwrap();
             let sealed = seal(
-                &sender,
+                &origin(),
                 &letter("ada@example.org", "Ada"),
                 &mail(),
                 Time(at),

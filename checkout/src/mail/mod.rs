@@ -1,29 +1,35 @@
 //! Mail to buyers and to fans in line: tickets of confirmed orders, refunds, cancellations, turns, sent
 //! by SMTP from the outbox.
-//! The sale never waits for it.
+//! The sale never waits for it. `bounces` takes reports on those that came back.
 //!
 //! `intake` follows the outbox with a place of its own there, and adds a row for each mail in the
 //! transaction that moves it. `soon` adds those to fans whose turn comes soon. `sender`
 //! takes the rows that are due, which any number of nodes share.
 
 mod address;
+mod bounces;
 mod change_letter;
 mod changes;
 mod connection;
+mod delivery_report;
 mod dkim;
 mod instruments;
 mod intake;
+mod internet_message;
 mod letter;
 mod line_letters;
 mod message;
 mod order_letters;
 mod order_lists;
+mod preview;
 mod sender;
 mod settings;
 mod soon;
 
 pub(crate) use instruments::register;
 pub(crate) use intake::CONSUMER;
+pub(crate) use order_letters::link_in;
+pub(crate) use preview::SampleLetter;
 pub use settings::MailArgs;
 
 pub(crate) use settings::Mailer;

@@ -76,6 +76,7 @@ impl About<'_> {
         Some(Letter {
             to: (buyer.email.clone(), buyer.name.clone()),
             reply_to: reply_to(self.event),
+            unsubscribe: None,
             subject: title.clone(),
             title,
             language: self.language,
@@ -245,7 +246,7 @@ pub(super) fn reply_to(event: &EventFacts) -> Option<String> {
 }
 
 /// Returns the address of a page of ours in a language.
-pub(super) fn link_in(site: &str, link: &str, language: Language) -> String {
+pub(crate) fn link_in(site: &str, link: &str, language: Language) -> String {
     if language == Language::english() {
         return format!("{site}{link}");
     }

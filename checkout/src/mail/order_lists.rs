@@ -6,7 +6,8 @@ use super::order_letters::link_in;
 use super::sender::Sender;
 use crate::inventory::comparable;
 use crate::inventory::mail::{MailOutcome, QueuedMail};
-use crate::inventory::{OrderKey, Refused, StoredBuyer};
+use crate::inventory::{Order, OrderKey, Refused, StoredBuyer};
+use crate::waiting_room::EventFacts;
 use shared::event_details::day_and_time;
 use shared::texts::Language;
 use std::cmp::Reverse;
@@ -96,32 +97,16 @@ impl Sender {
             return Ok(None);
         };
         let language = self.language_of(&first.order).await?;
-        let text = language.phrase("mail.orders.text", &[]);
-        let mut blocks = vec![LetterBlock::Text(text)];
+        let mut entries = Vec::new();
         for stored in &orders {
-            blocks.extend(self.entry(&stored.order, language).await?);
+            entries.extend(self.entry(&stored.order, language).await?);
         }
-        if blocks.len() == 1 {
+        if entries.is_empty() {
             return Ok(None);
         }
         let site = &self.shop.site.public_url;
-        let why = language.phrase(
-            "mail.orders.why",
-            &[("page", &format!("{site}/orders/find"))],
-        );
-        blocks.push(LetterBlock::Small(why));
-        let title = language.phrase("mail.orders", &[]);
-        Ok(Some(Letter {
-            to: (newest.email, newest.name),
-            reply_to: None,
-            subject: title.clone(),
-            title,
-            language,
-            colours: None,
-            blocks,
-            calendar: None,
-            tickets_pdf: None,
-        }))
+        let to = (newest.email, newest.name);
+        Ok(Some(list_letter(to, language, entries, site)))
     }
 
     /// Returns the language of an order.
@@ -144,27 +129,63 @@ impl Sender {
             Err(Refused::NoSuchOrder | Refused::NoSuchEvent) => return Ok(Vec::new()),
             Err(refused) => return Err(refused),
         };
-        let Some(link) = &order.link else {
-            return Ok(Vec::new());
-        };
         let facts = self.shop.event_facts(&key.event).await;
-        let name = facts
-            .as_ref()
-            .map_or(key.event.as_str(), |facts| &facts.name);
-        let details = facts.as_ref().and_then(|facts| facts.details.as_ref());
-        let date = details.and_then(|details| {
-            let date = day_and_time(details.starts_at?, details.time_zone.as_deref(), language);
-            Some((language.phrase("ticket.date", &[]), date))
-        });
-        let mut fields: Vec<(String, String)> = date.into_iter().collect();
-        let name_of = |key: &str| language.phrase(key, &[]);
-        fields.push((name_of("seats.seats"), order.seats.len().to_string()));
-        fields.push((name_of("ticket.order"), order.id.clone()));
-        let url = link_in(&self.shop.site.public_url, link, language);
-        Ok(vec![
-            LetterBlock::Heading(name.to_owned()),
-            LetterBlock::Fields(fields),
-            LetterBlock::Link(name_of("mail.orders.open"), url),
-        ])
+        let site = &self.shop.site.public_url;
+        Ok(entry_of(&order, facts.as_deref(), language, site))
     }
+}
+
+/// Writes the letter with these entries.
+pub(super) fn list_letter(
+    to: (String, String),
+    language: Language,
+    entries: Vec<LetterBlock>,
+    site: &str,
+) -> Letter {
+    let page = format!("{site}/orders/find");
+    let why = language.phrase("mail.orders.why", &[("page", &page)]);
+    let mut blocks = vec![LetterBlock::Text(language.phrase("mail.orders.text", &[]))];
+    blocks.extend(entries);
+    blocks.push(LetterBlock::Small(why));
+    let title = language.phrase("mail.orders", &[]);
+    Letter {
+        to,
+        reply_to: None,
+        unsubscribe: None,
+        subject: title.clone(),
+        title,
+        language,
+        colours: None,
+        blocks,
+        calendar: None,
+        tickets_pdf: None,
+    }
+}
+
+/// Returns the entry of an order; nothing of one that has no page.
+pub(super) fn entry_of(
+    order: &Order,
+    facts: Option<&EventFacts>,
+    language: Language,
+    site: &str,
+) -> Vec<LetterBlock> {
+    let Some(link) = &order.link else {
+        return Vec::new();
+    };
+    let name = facts.map_or(order.event.as_str(), |facts| &facts.name);
+    let details = facts.and_then(|facts| facts.details.as_ref());
+    let date = details.and_then(|details| {
+        let date = day_and_time(details.starts_at?, details.time_zone.as_deref(), language);
+        Some((language.phrase("ticket.date", &[]), date))
+    });
+    let mut fields: Vec<(String, String)> = date.into_iter().collect();
+    let name_of = |key: &str| language.phrase(key, &[]);
+    fields.push((name_of("seats.seats"), order.seats.len().to_string()));
+    fields.push((name_of("ticket.order"), order.id.clone()));
+    let url = link_in(site, link, language);
+    vec![
+        LetterBlock::Heading(name.to_owned()),
+        LetterBlock::Fields(fields),
+        LetterBlock::Link(name_of("mail.orders.open"), url),
+    ]
 }

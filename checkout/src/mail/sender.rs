@@ -59,6 +59,8 @@ pub(super) enum Unwritten {
     NotNow(&'static str),
     /// There is nothing to say, or no one to say it to.
     Needless,
+    /// It must not be sent, for this reason.
+    Stopped(String),
 }
 
 /// Runs until the stop signal. What is being sent then is tracked, and ends by itself.
@@ -133,13 +135,14 @@ impl Sender {
             Ok(letter) => self.post(mail, &letter).await,
             Err(Unwritten::NotNow(why)) => self.later(mail, mail.unanswered, why.to_owned()),
             Err(Unwritten::Needless) => MailOutcome::Dropped,
+            Err(Unwritten::Stopped(why)) => failed(mail, why),
         }
     }
 
     /// Seals a letter and hands it over.
     pub(super) async fn post(&self, mail: &QueuedMail, letter: &Letter) -> MailOutcome {
         let now = self.now();
-        let sealed = seal(&self.mailer.sender, letter, &mail.mail, now);
+        let sealed = seal(&self.mailer.origin, letter, &mail.mail, now);
         let sealed = match sealed.and_then(|sealed| self.mailer.signed(sealed, now)) {
             Ok(sealed) => sealed,
             Err(why) => return failed(mail, why),
@@ -206,9 +209,14 @@ impl Sender {
             event: &facts,
             language: facts.language_of(&order),
             site: &self.shop.site.public_url,
-            sender: &self.mailer.sender,
+            sender: &self.mailer.origin.sender,
         };
         let mut letter = about.letter(mail).ok_or(Unwritten::Needless)?;
+        match self.shop.stopped(&letter.to.0).await {
+            Ok(None) => {}
+            Ok(Some(why)) => return Err(Unwritten::Stopped(why)),
+            Err(_) => return Err(Unwritten::NotNow("the store does not answer")),
+        }
         if mail.kind == MailKind::Confirmed {
             let drawn = tickets_pdf(&self.shop.fonts, order, facts).await.ok();
             letter.tickets_pdf = drawn.filter(|pdf| pdf.len() <= PDF_BYTES_MAX);
@@ -306,7 +314,7 @@ fn pause(failures: u32) -> Duration {
 }
 
 /// Returns a reason on one line, of bounded length.
-fn bounded(reason: &str) -> String {
+pub(super) fn bounded(reason: &str) -> String {
     let line = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
     line.take(REASON_CHARS_MAX).collect()
 }

@@ -2,7 +2,8 @@
 
 use super::address::MailServer;
 use super::dkim::DkimKey;
-use super::message::Sealed;
+use super::message::{Origin, Sealed};
+use lettre::Address;
 use lettre::message::Mailbox;
 use shared::crypto::Secret;
 use shared::http::rate_limit::{AddressLimiter, KeyLimiter, Limited, Limiter, SharedBuckets};
@@ -23,7 +24,7 @@ const RESENT_PER_HOUR: u32 = 3;
 /// The mail server, who sends, and limits.
 pub(crate) struct Mailer {
     pub(crate) server: MailServer,
-    pub(super) sender: Mailbox,
+    pub(super) origin: Origin,
     /// Key with which mails are signed; none where the mail server signs.
     dkim: Option<DkimKey>,
     /// Requests for lists of orders, of a client address.
@@ -37,10 +38,10 @@ pub(crate) struct Mailer {
 }
 
 impl Mailer {
-    fn new(server: MailServer, sender: Mailbox, dkim: Option<DkimKey>) -> Mailer {
+    fn new(server: MailServer, origin: Origin, dkim: Option<DkimKey>) -> Mailer {
         Mailer {
             server,
-            sender,
+            origin,
             dkim,
             look_ups: AddressLimiter::new(Limited::LookUps, |factor| {
                 Limiter::per_hour(LOOK_UPS_PER_HOUR.saturating_mul(factor))
@@ -104,6 +105,9 @@ pub struct MailArgs {
     /// FAIRLINE_SMTP
     #[arg(long, env = "FAIRLINE_MAIL_FROM", global = true)]
     pub mail_from: Option<String>,
+    /// Address that gets reports on mails that cannot be delivered [default: that of the sender]
+    #[arg(long, env = "FAIRLINE_MAIL_RETURN_PATH", global = true)]
+    pub mail_return_path: Option<String>,
     /// Selector under which the domain of the sender publishes the DKIM key, such as `fairline`
     /// [default: none, and the mail server signs]
     #[arg(long, env = "FAIRLINE_DKIM_SELECTOR", global = true)]
@@ -120,11 +124,13 @@ impl MailArgs {
         // Some tools set variables that have no value to an empty one.
         let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (password, from) = (set(&self.smtp_password), set(&self.mail_from));
+        let return_path = set(&self.mail_return_path);
         let (selector, key) = (set(&self.dkim_selector), set(&self.dkim_key));
         let Some(url) = set(&self.smtp) else {
             for (name, value) in [
                 ("SMTP_PASSWORD", &password),
                 ("MAIL_FROM", &from),
+                ("MAIL_RETURN_PATH", &return_path),
                 ("DKIM_SELECTOR", &selector),
                 ("DKIM_KEY", &key),
             ] {
@@ -142,7 +148,13 @@ impl MailArgs {
             from.parse::<Mailbox>().map_err(why).map_err(str::to_owned)
         });
         let sender = mistakes.take("FAIRLINE_MAIL_FROM", sender);
+        let return_path = return_path.map(|path| {
+            let read = path.parse::<Address>();
+            let read = read.map_err(|_| "an address such as bounces@arena.example".to_owned());
+            mistakes.take("FAIRLINE_MAIL_RETURN_PATH", read)
+        });
         let (server, sender) = server.zip(sender)?;
+        let return_path = return_path.unwrap_or_else(|| Some(sender.email.clone()))?;
         let dkim = match (&selector, &key) {
             (None, None) => None,
             (Some(selector), Some(key)) => {
@@ -160,7 +172,11 @@ impl MailArgs {
                 return None;
             }
         };
-        Some(Mailer::new(server, sender, dkim))
+        let origin = Origin {
+            sender,
+            return_path,
+        };
+        Some(Mailer::new(server, origin, dkim))
     }
 }
 
@@ -227,6 +243,19 @@ mod tests {
         ] {
             assert!(mistakes(smtp, "", from).is_empty(), "{smtp}");
         }
+        let args = MailArgs {
+            smtp: Some("smtp://host".into()),
+            mail_from: Some(from.into()),
+            mail_return_path: Some("Bounces <b@arena.example>".into()),
+            ..MailArgs::default()
+        };
+        let mut wrong = Mistakes::default();
+        assert!(args.read(&mut wrong).is_none());
+        assert!(
+            wrong.0[0].starts_with("FAIRLINE_MAIL_RETURN_PATH: an address"),
+            "{:?}",
+            wrong.0
+        );
         assert!(mistakes("smtp://user@host", "secret", from).is_empty());
         assert!(mistakes("", "", "").is_empty());
     }

@@ -388,10 +388,11 @@ impl Settings {
             admin_file: self.files.get("FAIRLINE_ORGANISER_KEY").cloned(),
             more_file: self.files.get("FAIRLINE_ORGANISER_KEYS").cloned(),
         };
-        let sessions = match pass_secret {
-            Some(secret) => Secret::derive(secret.as_bytes(), "console"),
-            None => Secret::derive(folder.secret("console-secret")?.as_bytes(), "console"),
+        let kept = match pass_secret {
+            Some(secret) => secret.to_owned(),
+            None => folder.secret("console-secret")?,
         };
+        let sessions = Secret::derive(kept.as_bytes(), "console");
         let sign_outs = SignOuts::open(&folder.join("signed-out.json"), clock.clone())?;
         let rates = self.rates;
         // Nodes that share a store have a pass secret in common.
@@ -427,6 +428,7 @@ impl Settings {
                 service_key: Failures::new("service key"),
             },
             address_secret,
+            mail_secret: Secret::derive(kept.as_bytes(), "mail"),
             load: Load::new(self.load),
             clock,
             stop,

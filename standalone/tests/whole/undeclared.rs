@@ -17,7 +17,7 @@ pub(crate) async fn operations(stage: &Stage) -> Vec<(Method, String, Value)> {
         }
         let path = path
             .replace("{event}", "strict")
-            .replace("{visitor}", "1")
+            .replace("{visitor}", "vis_00000000000000000000000000000001")
             .replace("{order}", "ord_strict_x")
             .replace("{ticket}", "tix_x")
             .replace("{mail}", "evt_x")
@@ -155,10 +155,12 @@ async fn no_operation_takes_a_list_for_an_object_anywhere_in_its_body() {
     let mut sent = 0;
     for (method, path, operation) in operations(&stage).await {
         // Its sender decides what is in it, and signs it.
-        if operation["requestBody"].is_null() || path.starts_with("/webhooks/") {
+        let content = &operation["requestBody"]["content"];
+        let is_json = content["application/json"].is_object();
+        if !is_json || path.starts_with("/webhooks/") {
             continue;
         }
-        let content = &operation["requestBody"]["content"]["application/json"];
+        let content = &content["application/json"];
         let example = &content["example"];
         assert!(example.is_object(), "{method} {path}: {content}");
         for body in with_lists(example) {

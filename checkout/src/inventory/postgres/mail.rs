@@ -46,8 +46,15 @@ const LATEST_CHANGE: &str = "with latest as (
         count(*) filter (where m.state = 2)
     from latest l join fairline.mail m on m.id >= l.id and m.id < l.id || '~' group by l.id, l.created_at";
 
-const RECORD: &str =
-    "select id, order_id, kind, state, attempts, created_at, done_at, reason from fairline.mail";
+const RECORD: &str = "select id, order_id, kind, state, attempts, created_at, done_at, reason, bounced_to is not null
+    from fairline.mail";
+
+const FIND: &str = "select number, id, event, order_id, kind, detail, created_at, attempts, unanswered, state, bounced_to is not null
+    from fairline.mail where id = $1";
+
+const BOUNCE: &str =
+    "update fairline.mail set state = 2, bounced_to = $2, reason = $3, done_at = $4
+    where id = $1 and attempts > 0 and (state < 2 or bounced_to is null) returning 1";
 
 #[async_trait]
 impl MailQueue for Postgres {
@@ -192,12 +199,43 @@ impl MailQueue for Postgres {
 
     async fn retry(&self, event: &str, id: &str) -> Result<bool, Refused> {
         let update = "update fairline.mail set state = 0, attempts = 0, unanswered = 0, next_at = $3, created_at = $3,
-                done_at = null, reason = ''
+                done_at = null, reason = '', bounced_to = null
             where event = $1 and id = $2 and state = 2 returning 1";
         let rows = self
             .fetch_each(|now: Time| query(update).bind(event).bind(id).bind(now.0))
             .await?;
         Ok(!rows.is_empty())
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<StoredMail>, Refused> {
+        let rows = self.fetch_each(|_| query(FIND).bind(id)).await?;
+        // All databases seal with the same keys.
+        let read = |row: &PgRow| {
+            let mail = read_mail(0, &self.shards[0], row)?.mail;
+            let state = MailState::of(row.get(9), row.get(10));
+            Some(StoredMail { mail, state })
+        };
+        Ok(rows.iter().find_map(read))
+    }
+
+    async fn bounce(&self, id: &str, bounce: &Bounce) -> Result<bool, Refused> {
+        let update = |now: Time| {
+            let update = query(BOUNCE).bind(id).bind(&bounce.stopped);
+            update.bind(&bounce.reason).bind(now.0)
+        };
+        Ok(!self.fetch_each(update).await?.is_empty())
+    }
+
+    async fn stopped(&self, hash: &str) -> Result<Option<String>, Refused> {
+        let select = "select reason from fairline.mail where bounced_to = $1 and state = 2 order by number desc limit 1";
+        let rows = self.fetch_each(|_| query(select).bind(hash)).await?;
+        Ok(rows.first().map(|row| row.get(0)))
+    }
+
+    async fn resume(&self, hash: &str) -> Result<(), Refused> {
+        let update = "update fairline.mail set bounced_to = '' where bounced_to = $1";
+        self.fetch_each(|_| query(update).bind(hash)).await?;
+        Ok(())
     }
 
     async fn purge(&self, kept_ms: i64) -> Result<bool, Refused> {
@@ -274,7 +312,7 @@ impl MailColumns {
     }
 }
 
-/// Reads a mail that was taken; none of a kind that another version has.
+/// Reads a mail; none of a kind that another version has.
 fn read_mail(database: usize, shard: &Shard, row: &PgRow) -> Option<QueuedMail> {
     let id: String = row.get(1);
     Some(QueuedMail {
@@ -299,7 +337,7 @@ fn read_record(row: &PgRow) -> Option<MailRecord> {
         id: row.get(0),
         order: row.get(1),
         kind: MailKind::of(row.get(2))?,
-        state: MailState::of(row.get(3)),
+        state: MailState::of(row.get(3), row.get(8)),
         attempts: row.get(4),
         created_at: Time(row.get(5)),
         done_at: row.get::<Option<i64>, _>(6).map(Time),

@@ -7,6 +7,7 @@ use crate::inventory::model::*;
 use crate::inventory::outbox::OutboxShard;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, Row, params};
+use shared::sealing::SealingKeys;
 use shared::time::Time;
 
 const DUE: &str =
@@ -28,8 +29,10 @@ const LATEST_CHANGE: &str = "with latest as (
         count(*) filter (where m.state = 2)
     from latest l join mail m on m.id >= l.id and m.id < l.id || '~' group by l.id, l.created_at";
 
-const RECORD: &str =
-    "select id, order_id, kind, state, attempts, created_at, done_at, reason from mail";
+const RECORD: &str = "select id, order_id, kind, state, attempts, created_at, done_at, reason, bounced_to is not null from mail";
+
+const BOUNCE: &str = "update mail set state = 2, bounced_to = ?2, reason = ?3, done_at = ?4
+    where id = ?1 and attempts > 0 and (state < 2 or bounced_to is null)";
 
 #[async_trait]
 impl MailQueue for Sqlite {
@@ -150,10 +153,56 @@ impl MailQueue for Sqlite {
         let (event, id) = (event.to_owned(), id.to_owned());
         self.step(move |store, now| {
             store.write()?;
-            let update = "update mail set state = 0, attempts = 0, unanswered = 0, next_at = ?3, created_at = ?3, done_at = null, reason = ''
+            let update = "update mail set state = 0, attempts = 0, unanswered = 0, next_at = ?3, created_at = ?3, done_at = null, reason = '',
+                    bounced_to = null
                 where event = ?1 and id = ?2 and state = 2";
             let rows = store.db.execute(update, params![event, id, now.0])?;
             Ok(Ok(rows > 0))
+        })
+        .await
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<StoredMail>, Refused> {
+        let (id, keys) = (id.to_owned(), self.keys.clone());
+        let select = "select number, id, event, order_id, kind, detail, created_at, attempts, unanswered, state, bounced_to is not null
+            from mail where id = ?1";
+        self.look(move |file| {
+            let read = |row: &Row<'_>| {
+                let state = MailState::of(row.get(9)?, row.get(10)?);
+                let mail = read_mail(&keys, row)?;
+                Ok(mail.map(|QueuedMail { mail, .. }| StoredMail { mail, state }))
+            };
+            Ok(file.query_row(select, [id], read).optional()?.flatten())
+        })
+        .await
+    }
+
+    async fn bounce(&self, id: &str, bounce: &Bounce) -> Result<bool, Refused> {
+        let (id, bounce) = (id.to_owned(), bounce.clone());
+        self.step(move |store, now| {
+            store.write()?;
+            let values = params![id, bounce.stopped, bounce.reason, now.0];
+            Ok(Ok(store.db.execute(BOUNCE, values)? > 0))
+        })
+        .await
+    }
+
+    async fn stopped(&self, hash: &str) -> Result<Option<String>, Refused> {
+        let hash = hash.to_owned();
+        self.look(move |file| {
+            let select = "select reason from mail where bounced_to = ?1 and state = 2 order by number desc limit 1";
+            file.query_row(select, [hash], |row| row.get(0)).optional()
+        })
+        .await
+    }
+
+    async fn resume(&self, hash: &str) -> Result<(), Refused> {
+        let hash = hash.to_owned();
+        self.step(move |store, _| {
+            store.write()?;
+            let update = "update mail set bounced_to = '' where bounced_to = ?1";
+            store.db.execute(update, [hash])?;
+            Ok(Ok(()))
         })
         .await
     }
@@ -204,31 +253,10 @@ impl Store {
             let mut claim = self.db.prepare_cached(CLAIM)?;
             let mut rows = claim.query(params![number, now.0 + lease_ms, now.0])?;
             if let Some(row) = rows.next()? {
-                claimed.extend(self.read_mail(row)?);
+                claimed.extend(read_mail(&self.keys, row)?);
             }
         }
         Ok(Ok(claimed))
-    }
-
-    fn read_mail(&self, row: &Row<'_>) -> rusqlite::Result<Option<QueuedMail>> {
-        let Some(kind) = MailKind::of(&row.get::<_, String>(4)?) else {
-            return Ok(None);
-        };
-        let id: String = row.get(1)?;
-        Ok(Some(QueuedMail {
-            database: 0,
-            number: row.get(0)?,
-            mail: NewMail {
-                event: row.get(2)?,
-                order: row.get(3)?,
-                kind,
-                detail: open_detail(&self.keys, &id, &row.get::<_, String>(5)?),
-                created_at: Time(row.get(6)?),
-                id,
-            },
-            attempts: row.get(7)?,
-            unanswered: row.get(8)?,
-        }))
     }
 
     fn settle_mail(
@@ -262,6 +290,28 @@ impl Store {
     }
 }
 
+/// Reads a mail; none of a kind that another version has.
+fn read_mail(keys: &SealingKeys, row: &Row<'_>) -> rusqlite::Result<Option<QueuedMail>> {
+    let Some(kind) = MailKind::of(&row.get::<_, String>(4)?) else {
+        return Ok(None);
+    };
+    let id: String = row.get(1)?;
+    Ok(Some(QueuedMail {
+        database: 0,
+        number: row.get(0)?,
+        mail: NewMail {
+            event: row.get(2)?,
+            order: row.get(3)?,
+            kind,
+            detail: open_detail(keys, &id, &row.get::<_, String>(5)?),
+            created_at: Time(row.get(6)?),
+            id,
+        },
+        attempts: row.get(7)?,
+        unanswered: row.get(8)?,
+    }))
+}
+
 fn read_change(row: &Row<'_>) -> rusqlite::Result<ChangeMails> {
     let count = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
     Ok(ChangeMails {
@@ -284,7 +334,7 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<Option<MailRecord>> {
         id: row.get(0)?,
         order: row.get(1)?,
         kind,
-        state: MailState::of(row.get(3)?),
+        state: MailState::of(row.get(3)?, row.get(8)?),
         attempts: row.get(4)?,
         created_at: Time(row.get(5)?),
         done_at: row.get::<_, Option<i64>>(6)?.map(Time),

@@ -77,7 +77,8 @@ impl Class {
             | "/api/v1/events/{event}/line/ws"
             | "/e/{event}/join"
             | "/e/{event}/mail"
-            | "/e/{event}/place" => Class::Enter,
+            | "/e/{event}/place"
+            | "/e/{event}/unsubscribe" => Class::Enter,
             "/api/v1/events/{event}/sessions" => Class::Purchase,
             _ => Class::Browse,
         }

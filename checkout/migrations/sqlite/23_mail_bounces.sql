@@ -1,0 +1,4 @@
+-- Mails that came back: `bounced_to` is the keyed hash of the address to which no further mail about an order is sent, or empty if
+-- further ones may arrive, as after an organiser had one sent again. Null for all other mails.
+alter table mail add column bounced_to text;
+create index mail_bounced on mail (bounced_to) where bounced_to is not null;

@@ -1,0 +1,165 @@
+//! Mails that came back: the row of the mail says so, and the address gets no further mails about orders.
+//! A report counts only if the mail that it names was sent by us to the recipient that it names.
+
+use super::connection::without_addresses;
+use super::delivery_report::{DeliveryReport, FailedRecipient};
+use super::instruments::count_bounced;
+use super::message::address_of;
+use super::sender::bounded;
+use crate::app::Shop;
+use crate::inventory::mail::{Bounce, MailKind, NewMail};
+use crate::inventory::{InLine, Refused};
+use crate::text::is_id;
+use shared::crypto::encode;
+use shared::ids::EventId;
+
+/// MailRecipient of a mail, as it is known now.
+enum MailRecipient {
+    /// The buyer of an order, with the address.
+    Buyer(String),
+    /// A fan in line, with the address.
+    Fan(InLine, String),
+}
+
+impl Shop {
+    /// Records a report of a mail server (RFC 3464). Returns the mail that came back, unless it is not
+    /// known, was not sent to a recipient of the report, or has come back before.
+    ///
+    /// # Errors
+    /// The inner one is the end of a sentence: what the report lacks.
+    pub(crate) async fn take_delivery_report(
+        &self,
+        text: &[u8],
+    ) -> Result<Result<Option<NewMail>, &'static str>, Refused> {
+        let report = match DeliveryReport::read(text) {
+            Ok(report) => report,
+            Err(why) => return Ok(Err(why)),
+        };
+        let Some(id) = report.mail.as_deref().filter(|id| is_id(id)) else {
+            return Ok(Ok(None));
+        };
+        let Some(stored) = self.inventory.mails().find(id).await? else {
+            return Ok(Ok(None));
+        };
+        let has_bounced = self.bounce(&stored.mail, &report.failed).await?;
+        if has_bounced {
+            count_bounced(stored.mail.kind);
+        }
+        Ok(Ok(has_bounced.then_some(stored.mail)))
+    }
+
+    /// Records that a mail came back, if its recipient is among these.
+    async fn bounce(&self, mail: &NewMail, failed: &[FailedRecipient]) -> Result<bool, Refused> {
+        let Some(recipient) = self.recipient(mail).await? else {
+            return Ok(false);
+        };
+        let (MailRecipient::Buyer(address) | MailRecipient::Fan(_, address)) = &recipient;
+        let Some(hash) = self.address_hash(address) else {
+            return Ok(false);
+        };
+        let is_it = |named: &String| self.address_hash(named).as_deref() == Some(&*hash);
+        let failed = failed.iter().find(|one| one.addresses.iter().any(is_it));
+        match (failed, recipient) {
+            (None, _) => Ok(false),
+            (Some(failed), MailRecipient::Fan(place, _)) => {
+                if failed.is_permanent {
+                    let mails = self.inventory.line_mails();
+                    mails.remove(&place, self.inventory.now()).await?;
+                }
+                Ok(failed.is_permanent)
+            }
+            (Some(failed), MailRecipient::Buyer(address)) => {
+                let bounce = Bounce {
+                    stopped: if failed.is_permanent {
+                        hash
+                    } else {
+                        String::new()
+                    },
+                    reason: in_words(&failed.reason, &address),
+                };
+                self.inventory.mails().bounce(&mail.id, &bounce).await
+            }
+        }
+    }
+
+    /// Returns the recipient of a mail; none of a list of orders, of which nothing is kept.
+    async fn recipient(&self, mail: &NewMail) -> Result<Option<MailRecipient>, Refused> {
+        match mail.kind {
+            MailKind::Orders => Ok(None),
+            MailKind::Soon | MailKind::Turn => {
+                let Some(place) = InLine::of(mail) else {
+                    return Ok(None);
+                };
+                let row = self.inventory.line_mails().find(&place).await?;
+                Ok(row.map(|row| MailRecipient::Fan(place, row.mail.email)))
+            }
+            MailKind::Confirmed | MailKind::Refunded | MailKind::Cancelled | MailKind::Changed => {
+                Ok(self.buyer_address(mail).await?.map(MailRecipient::Buyer))
+            }
+        }
+    }
+
+    /// Returns the address of the buyer whose order a mail is about.
+    async fn buyer_address(&self, mail: &NewMail) -> Result<Option<String>, Refused> {
+        let Ok(event) = EventId::parse(&mail.event) else {
+            return Ok(None);
+        };
+        match self.inventory.order_details(&event, &mail.order).await {
+            Ok(details) => Ok(details.order.buyer.map(|buyer| buyer.email)),
+            Err(Refused::NoSuchOrder | Refused::NoSuchEvent) => Ok(None),
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// Lets mails be sent again to the buyer whose order a mail is about, though one came back.
+    pub(crate) async fn resume_mails_of(&self, mail: &NewMail) -> Result<(), Refused> {
+        match self.buyer_address(mail).await? {
+            Some(address) => self.resume_mails_to(&address).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lets mails be sent again to an address, though one came back, and forgets that.
+    pub(crate) async fn resume_mails_to(&self, address: &str) -> Result<(), Refused> {
+        match self.address_hash(address) {
+            Some(hash) => self.inventory.mails().resume(&hash).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Returns why no mail about an order is sent to an address, if an earlier one came back.
+    pub(super) async fn stopped(&self, address: &str) -> Result<Option<String>, Refused> {
+        let Some(hash) = self.address_hash(address) else {
+            return Ok(None);
+        };
+        let reason = self.inventory.mails().stopped(&hash).await?;
+        let why = |reason| format!("not sent, as an earlier mail to this address {reason}");
+        Ok(reason.map(why))
+    }
+
+    /// Returns the keyed hash of an address, whatever its capitals; none of a text that is no address.
+    fn address_hash(&self, address: &str) -> Option<String> {
+        let address = address_of(address.trim())?.to_string().to_lowercase();
+        let hashed = format!("bounced\n{address}");
+        Some(encode(&self.site.mail_secret.sign(hashed.as_bytes())))
+    }
+}
+
+/// Returns the answer of a mail server as the reason, without the address of the recipient.
+fn in_words(answer: &str, address: &str) -> String {
+    let answer = without_addresses(answer);
+    let (name, _) = address.rsplit_once('@').unwrap_or((address, ""));
+    let is_end = |c: char| !(c.is_alphanumeric() || "._%+-".contains(c));
+    let words = answer.split_inclusive(is_end).map(|part| {
+        let word = part.trim_end_matches(is_end);
+        match word.eq_ignore_ascii_case(name) {
+            true => format!("…{}", &part[word.len()..]),
+            false => part.to_owned(),
+        }
+    });
+    let answer: String = words.collect();
+    match answer.is_empty() {
+        true => "came back without a reason".to_owned(),
+        false => bounded(&format!("came back: {answer}")),
+    }
+}
