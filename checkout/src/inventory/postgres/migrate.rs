@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 30] = [
+const MIGRATIONS: [(&str, &str); 31] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -128,6 +128,10 @@ const MIGRATIONS: [(&str, &str); 30] = [
     (
         "line push",
         include_str!("../../../migrations/postgres/30_line_push.sql"),
+    ),
+    (
+        "line message",
+        include_str!("../../../migrations/postgres/31_line_message.sql"),
     ),
 ];
 
