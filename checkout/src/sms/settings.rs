@@ -249,126 +249,63 @@ mod tests {
 
     const GOOD: &str = "twilio://AC1@api.twilio.com?from=%2B15550100";
 
+    /// Checks that settings have one mistake, which names the setting and does not show the token.
+    fn refused(sms: &str, token: &str, prefixes: &str, per_day: &str, name: &str) {
+        let (gateway, mistakes) = read(sms, token, prefixes, per_day);
+        assert!(gateway.is_none());
+        assert_eq!(mistakes.len(), 1, "{sms} {prefixes}: {mistakes:?}");
+        let start = format!("FAIRLINE_{name}: ");
+        assert!(mistakes[0].starts_with(&start), "{sms}: {mistakes:?}");
+        assert!(!mistakes[0].contains("secret"), "{mistakes:?}");
+    }
+
     #[test]
-    fn each_mistake_is_named_and_none_shows_the_token() {
-        let service = "messaging_service=MG0123";
-        for (sms, token, prefixes, per_day, name) in [
-            ("https://api.twilio.com", "secret", "+49", "", "SMS"),
-            (
-                "twilio://api.twilio.com?from=Arena",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                "twilio://AC12@api.twilio.com?from=Arena",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                "twilio://AC1:secret@api.twilio.com?from=Arena",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            ("twilio://AC1@?from=Arena", "secret", "+49", "", "SMS"),
-            ("twilio://AC1@api.twilio.com", "secret", "+49", "", "SMS"),
-            (
-                "twilio://AC1@api.twilio.com?from=+15550100",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                "twilio://AC1@api.twilio.com?from=15550100",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                "twilio://AC1@api.twilio.com?from=Arena%20Tickets",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                "twilio://AC1@api.twilio.com?from=A&to=B",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                "twilio://AC1@api.twilio.com?to=%2B15550100",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                &*format!("twilio://AC1@api.twilio.com?{service}"),
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                "twilio://AC1@api.twilio.com/v1?from=Arena",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                "twilio+http://AC1@api.twilio.com?from=Arena",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                "twilio+http://AC1@localhost?from=Arena",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (
-                "twilio+http://AC1@10.0.0.1?from=Arena",
-                "secret",
-                "+49",
-                "",
-                "SMS",
-            ),
-            (GOOD, "", "+49", "", "SMS_TOKEN"),
-            (GOOD, "secret\r\nx", "+49", "", "SMS_TOKEN"),
-            (GOOD, "secret", "", "", "SMS_PREFIXES"),
-            (GOOD, "secret", "+", "", "SMS_PREFIXES"),
-            (GOOD, "secret", "49", "", "SMS_PREFIXES"),
-            (GOOD, "secret", "*", "", "SMS_PREFIXES"),
-            (GOOD, "secret", "+49,", "", "SMS_PREFIXES"),
-            (GOOD, "secret", "+49 +43", "", "SMS_PREFIXES"),
-            (GOOD, "secret", "+0", "", "SMS_PREFIXES"),
-            (GOOD, "secret", "+49", "0", "SMS_PER_DAY"),
-            (GOOD, "secret", "+49", "many", "SMS_PER_DAY"),
-            ("", "secret", "", "", "SMS_TOKEN"),
-            ("", "", "+49", "", "SMS_PREFIXES"),
-            ("", "", "", "5", "SMS_PER_DAY"),
+    fn a_gateway_that_cannot_be_is_refused_and_its_token_not_shown() {
+        for sms in [
+            "https://api.twilio.com",
+            "twilio://api.twilio.com?from=Arena",
+            "twilio://AC12@api.twilio.com?from=Arena",
+            "twilio://AC1:secret@api.twilio.com?from=Arena",
+            "twilio://AC1@?from=Arena",
+            "twilio://AC1@api.twilio.com",
+            "twilio://AC1@api.twilio.com?from=+15550100",
+            "twilio://AC1@api.twilio.com?from=15550100",
+            "twilio://AC1@api.twilio.com?from=Arena%20Tickets",
+            "twilio://AC1@api.twilio.com?from=A&to=B",
+            "twilio://AC1@api.twilio.com?to=%2B15550100",
+            "twilio://AC1@api.twilio.com?messaging_service=MG0123",
+            "twilio://AC1@api.twilio.com/v1?from=Arena",
+            "twilio+http://AC1@api.twilio.com?from=Arena",
+            "twilio+http://AC1@localhost?from=Arena",
+            "twilio+http://AC1@10.0.0.1?from=Arena",
         ] {
-            let (gateway, mistakes) = read(sms, token, prefixes, per_day);
-            assert!(gateway.is_none());
-            assert_eq!(mistakes.len(), 1, "{sms} {prefixes}: {mistakes:?}");
-            let start = format!("FAIRLINE_{name}: ");
-            assert!(mistakes[0].starts_with(&start), "{sms}: {mistakes:?}");
-            assert!(!mistakes[0].contains("secret"), "{mistakes:?}");
+            refused(sms, "secret", "+49", "", "SMS");
         }
+    }
+
+    #[test]
+    fn each_other_mistake_is_named_and_none_shows_the_token() {
+        for token in ["", "secret\r\nx"] {
+            refused(GOOD, token, "+49", "", "SMS_TOKEN");
+        }
+        for prefixes in [
+            "",
+            "+",
+            "49",
+            "*",
+            "+49,",
+            "+49 +43",
+            "+0",
+            "+49151123456789012",
+        ] {
+            refused(GOOD, "secret", prefixes, "", "SMS_PREFIXES");
+        }
+        for per_day in ["0", "-1", "many", "4294967296"] {
+            refused(GOOD, "secret", "+49", per_day, "SMS_PER_DAY");
+        }
+        refused("", "secret", "", "", "SMS_TOKEN");
+        refused("", "", "+49", "", "SMS_PREFIXES");
+        refused("", "", "", "5", "SMS_PER_DAY");
         assert!(read("", "", "", "").1.is_empty());
     }
 
