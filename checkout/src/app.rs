@@ -12,6 +12,7 @@ use crate::payment::unsettled::Unsettled;
 use crate::pdf::Fonts;
 use crate::relay::LastRefusal;
 use crate::retention::Retention;
+use crate::sms::SmsGateway;
 use crate::waiting_room::{EventFacts, WaitingRoom};
 use crate::web_push::Pusher;
 use axum::extract::FromRef;
@@ -57,6 +58,8 @@ pub struct Shop {
     pub(crate) mail: Option<Arc<Mailer>>,
     /// Key by which push services of browsers know this site.
     pub(crate) pusher: Option<Arc<Pusher>>,
+    /// Gateway of text messages.
+    pub(crate) sms: Option<Arc<SmsGateway>>,
     /// Fonts of PDFs.
     pub(crate) fonts: Arc<Fonts>,
     /// Events that were asked for lately.
@@ -65,7 +68,7 @@ pub struct Shop {
     pub(crate) mailing: TaskTracker,
     /// Client of webhooks and push services.
     pub outbound: Outbound,
-    /// Deliveries to webhooks and push services that are under way.
+    /// Deliveries to webhooks and to fans in line that are under way.
     pub(crate) delivering: TaskTracker,
     /// Notified when there is something to report.
     pub to_report: Notify,

@@ -1,6 +1,6 @@
 //! The tick of the checkout: lapsed holds and orders, new versions of the seat maps, and reports to
 //! the waiting room; beside it the reconciler of payments, the end of cancelled shows, the relay of
-//! events, mail, notifications, webhooks, analytics and what the lines tell.
+//! events, mail, messages to fans, webhooks, analytics and what the lines tell.
 
 use crate::analytics;
 use crate::app::Shop;
@@ -10,11 +10,11 @@ use crate::inventory::layout::Layout;
 use crate::inventory::seat_map::VERSION_MS;
 use crate::inventory::{REPORTS_MAX, Report};
 use crate::line_events;
+use crate::line_messages;
 use crate::mail;
 use crate::payment::reconciler;
 use crate::relay;
 use crate::waiting_room::Reported;
-use crate::web_push;
 use crate::webhooks;
 use futures_util::stream::{self, StreamExt as _};
 use shared::ids::{Availability, EventId};
@@ -47,7 +47,7 @@ pub async fn run(shop: Arc<Shop>) {
         fetch_keys(&shop),
         relay::run(&shop),
         mail::run(&shop),
-        web_push::run(&shop),
+        line_messages::run(&shop),
         webhooks::run(&shop),
         analytics::run(&shop),
         line_events::run(&shop),

@@ -5,9 +5,9 @@ use crate::analytics;
 use crate::app::Shop;
 use crate::inventory::Refused;
 use crate::inventory::webhooks::EndpointState;
+use crate::line_messages;
 use crate::mail;
 use crate::relay;
-use crate::web_push;
 use crate::webhooks;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const STEP_EVERY: Duration = Duration::from_millis(200);
 /// Time for which it is known of a mail that it was sent, or cannot be.
 const MAILS_KEPT_MS: i64 = 30 * 24 * 3_600_000;
 
-/// Longest time for which the addresses and subscriptions of fans in line are kept.
+/// Longest time for which the addresses, subscriptions and numbers of fans in line are kept.
 const LINE_MAILS_KEPT_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Time for which deliveries to webhooks are kept that were made, and those that were given up.
@@ -48,7 +48,7 @@ async fn round(shop: &Shop) {
         purge_visits(shop).await,
         purge_mails(shop).await,
         purge_line_mails(shop).await,
-        purge_line_pushes(shop).await,
+        purge_line_messages(shop).await,
         purge_events(shop).await,
         seal_webhooks(shop).await,
         purge_deliveries(shop).await,
@@ -87,9 +87,9 @@ async fn purge_line_mails(shop: &Shop) -> Result<(), Refused> {
     all_steps(|| mails.purge(None, LINE_MAILS_KEPT_MS)).await
 }
 
-async fn purge_line_pushes(shop: &Shop) -> Result<(), Refused> {
-    let pushes = shop.inventory.line_pushes();
-    all_steps(|| pushes.purge(None, LINE_MAILS_KEPT_MS)).await
+async fn purge_line_messages(shop: &Shop) -> Result<(), Refused> {
+    let messages = shop.inventory.line_messages();
+    all_steps(|| messages.purge(None, LINE_MAILS_KEPT_MS)).await
 }
 
 async fn purge_events(shop: &Shop) -> Result<(), Refused> {
@@ -97,12 +97,17 @@ async fn purge_events(shop: &Shop) -> Result<(), Refused> {
     // At the start they may not have been heard of yet, for as long as no node was running.
     let relay = shop.events.as_ref().map(|_| relay::CONSUMER);
     let mail = shop.mail.as_ref().map(|_| mail::CONSUMER);
-    let pusher = shop.pusher.as_ref().map(|_| web_push::CONSUMER);
+    let has_gateway = !shop.gateways().is_empty();
+    let messages = has_gateway.then_some(line_messages::CONSUMER);
     let endpoints = shop.inventory.webhooks().endpoints().await?;
     let mut states = endpoints.iter().map(|endpoint| endpoint.state);
     let has_webhooks = states.any(|state| state == EndpointState::Enabled);
     let webhooks = has_webhooks.then_some(webhooks::CONSUMER);
-    let chosen = relay.into_iter().chain(mail).chain(pusher).chain(webhooks);
+    let chosen = relay
+        .into_iter()
+        .chain(mail)
+        .chain(messages)
+        .chain(webhooks);
     let waits_for: Vec<&str> = chosen.chain([analytics::CONSUMER]).collect();
     all_steps(|| shop.inventory.outbox().purge(kept_ms, &waits_for)).await
 }

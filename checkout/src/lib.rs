@@ -21,9 +21,10 @@ mod invoice_pdf;
 mod invoices;
 pub mod jwks;
 mod known_events;
+mod line_contact;
 mod line_events;
 mod line_mail;
-mod line_push;
+mod line_messages;
 pub mod mail;
 pub mod metrics;
 mod order_look_up;
@@ -56,6 +57,7 @@ pub mod retention;
 mod seats;
 mod sessions;
 pub mod settings;
+pub mod sms;
 mod spreadsheet;
 pub mod tail;
 mod text;
@@ -115,7 +117,7 @@ pub fn router(shop: Arc<Shop>) -> (Router, utoipa::openapi::OpenApi) {
         .merge(relay::routes())
         .merge(order_look_up::routes())
         .merge(line_mail::routes())
-        .merge(line_push::routes())
+        .merge(line_contact::routes())
         .merge(organiser_mails::routes())
         .merge(organiser_mail_previews::routes())
         .merge(organiser_changes::routes())

@@ -115,7 +115,7 @@ async fn follow(shop: &Shop, event: &EventId, line: &mut Followed) {
             Look::Nothing(true) => {
                 // No one of this line is told of a turn any more. What is left is deleted next time.
                 let _ = shop.inventory.line_mails().purge(Some(event), 0).await;
-                let _ = shop.inventory.line_pushes().purge(Some(event), 0).await;
+                let _ = shop.inventory.line_messages().purge(Some(event), 0).await;
                 return line.rest(OVER);
             }
             Look::Nothing(false) => return line.rest_longer(),

@@ -8,9 +8,9 @@ use crate::instruments::{
 };
 use crate::inventory::SeatMap;
 use crate::line_events;
+use crate::line_messages;
 use crate::mail;
 use crate::relay;
-use crate::web_push;
 use crate::webhooks;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
@@ -75,7 +75,7 @@ pub fn register(registry: &mut Registry, shop: &Arc<Shop>) {
     );
     relay::register(registry);
     mail::register(registry);
-    web_push::register(registry);
+    line_messages::register(registry);
     webhooks::register(registry);
     analytics::register(registry);
     line_events::register(registry);

@@ -57,6 +57,8 @@ struct PersonInLine {
     language: String,
     /// When the address was left.
     created_at: Time,
+    /// Number of the phone to which a text message tells of the turn; null if none was left.
+    phone: Option<String>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -69,7 +71,7 @@ struct PersonOrder {
 struct Erased {
     /// Number of orders whose buyer was erased.
     orders: usize,
-    /// Number of places in line from which the address was deleted.
+    /// Number of places in line from which the address was deleted, and the number of a phone beside it.
     line: usize,
 }
 
@@ -88,23 +90,26 @@ async fn export_person(
         order: OrganiserOrder::of(person.order, &organiser),
         visit: person.visit,
     });
-    let line = shop.inventory.line_mails_of(&query.email).await?;
-    let line = line.into_iter().map(|row| PersonInLine {
-        event: row.place.event,
-        visitor: row.place.visitor,
-        language: row.mail.language,
-        created_at: row.created_at,
-    });
+    let mut line = Vec::new();
+    for row in shop.inventory.line_mails_of(&query.email).await? {
+        line.push(PersonInLine {
+            phone: shop.inventory.line_phone_of(&row.place).await?,
+            event: row.place.event,
+            visitor: row.place.visitor,
+            language: row.mail.language,
+            created_at: row.created_at,
+        });
+    }
     let view = PersonView {
         orders: orders.collect(),
-        line: line.collect(),
+        line,
     };
     record(&shop, &organiser, "person.export", view.orders.len()).await;
     Ok(Json(view))
 }
 
 /// Erase a buyer: name and address go from all of their orders, which stay as figures, and the address
-/// from places in line. Tickets stay valid.
+/// from places in line, with the number of a phone beside it. Tickets stay valid.
 #[utoipa::path(delete, path = "/api/v1/organiser/people", tag = "organiser", params(PersonQuery),
     security(("organiser" = ["admin"])),
     responses((status = 200, description = "The buyer is erased", body = Erased), Refusals))]

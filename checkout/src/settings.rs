@@ -12,6 +12,7 @@ use crate::payment::{PaymentArgs, Providers, ReconcileArgs, Unsettled, reconcile
 use crate::pdf::Fonts;
 use crate::relay;
 use crate::retention::{DAYS_MAX, EVENTS_HOURS_MAX, Retention};
+use crate::sms::SmsArgs;
 use crate::tail::{self, TailArgs};
 use crate::waiting_room::WaitingRoom;
 use crate::web_push::PushArgs;
@@ -79,6 +80,8 @@ pub struct SeatsArgs {
     #[command(flatten)]
     pub push: PushArgs,
     #[command(flatten)]
+    pub sms: SmsArgs,
+    #[command(flatten)]
     pub webhooks: WebhookArgs,
     /// Font files (TrueType, OpenType) for letters that the built-in font lacks on tickets and invoices
     /// as PDF, such as Chinese, comma-separated [default: none]
@@ -93,6 +96,7 @@ impl SeatsArgs {
         mistakes.take("FAIRLINE_EVENTS", self.broker());
         self.mail.read(mistakes);
         self.push.read(mistakes);
+        self.sms.read(mistakes);
         mistakes.take("FAIRLINE_WEBHOOK_NETWORKS", self.webhooks.networks());
         mistakes.take("FAIRLINE_PDF_FONTS", self.fonts());
         if let Err(error) = check_url(self.url()) {
@@ -283,6 +287,7 @@ impl SeatsArgs {
             last_refusal: Default::default(),
             mail,
             pusher: self.push.read(&mut Mistakes::default()).map(Arc::new),
+            sms: self.sms.read(&mut Mistakes::default()).map(Arc::new),
             fonts: Arc::new(self.fonts()?),
             known_events: KnownEvents::default(),
             mailing: TaskTracker::new(),

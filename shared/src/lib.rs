@@ -20,6 +20,7 @@ pub mod http;
 pub mod icalendar;
 pub mod ids;
 pub mod keys;
+pub mod line_contact;
 pub mod line_log;
 pub mod line_mail;
 pub mod line_push;

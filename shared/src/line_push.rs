@@ -29,13 +29,6 @@ pub struct LinePush {
     pub language: String,
 }
 
-/// Public key with which browsers subscribe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PushKey {
-    /// A point on P-256, uncompressed, in URL-safe base64.
-    pub key: String,
-}
-
 impl fmt::Debug for PushKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PushKeys(…)")

@@ -4,7 +4,7 @@
 const PREFIX: &str = "FAIRLINE_";
 /// Settings of the programs, without the prefix: one environment may serve all of them. A test
 /// compares them with the programs.
-pub const PLAIN: [&str; 45] = [
+pub const PLAIN: [&str; 48] = [
     "ALLOWED_ORIGINS",
     "CONNECTIONS",
     "CONNECTIONS_PER_ADDRESS",
@@ -42,6 +42,9 @@ pub const PLAIN: [&str; 45] = [
     "SEARCH_URL",
     "SEAT_HOLDERS_PER_ADDRESS",
     "SIGNING_ALGORITHM",
+    "SMS",
+    "SMS_PER_DAY",
+    "SMS_PREFIXES",
     "STRIPE_SCRIPT_URL",
     "STRIPE_URL",
     "TLS_CERT",
@@ -52,7 +55,7 @@ pub const PLAIN: [&str; 45] = [
     "WEBHOOK_NETWORKS",
 ];
 /// Settings that are secret, and may stand in files: `…_FILE`.
-pub const SECRET: [&str; 28] = [
+pub const SECRET: [&str; 29] = [
     "CHECKOUT",
     "CHECKOUT_KEY",
     "DKIM_KEY",
@@ -75,6 +78,7 @@ pub const SECRET: [&str; 28] = [
     "SEARCH_AUTHORIZATION",
     "SERVICE_KEY",
     "SIGNING_KEY",
+    "SMS_TOKEN",
     "SMTP",
     "SMTP_PASSWORD",
     "STRIPE_KEY",

@@ -14,9 +14,9 @@ use shared::data_dir::DataFolder;
 use shared::http::front::Front;
 use shared::http::problem::Problem;
 use shared::ids::{Availability, EventId, VisitorId};
+use shared::line_contact::{Channel, LineContact, LineOffers};
 use shared::line_log::{LOG_ENTRIES_MAX, LogPlace};
 use shared::line_mail::{LineMail, LineWaits};
-use shared::line_push::LinePush;
 use shared::metrics::Registry;
 use shared::settings::Settings;
 use shared::time::{Clock, Time};
@@ -237,22 +237,27 @@ impl waiting_room::Checkout for LocalCheckout {
         self.0.forget_line_mail(&InLine::new(event, visitor)).await
     }
 
-    async fn push_key(&self) -> Option<Option<String>> {
-        Some(self.0.push_key())
+    async fn line_offers(&self) -> Option<LineOffers> {
+        Some(self.0.line_offers())
     }
 
-    async fn keep_push(
+    async fn keep_contact(
         &self,
         event: &EventId,
         visitor: VisitorId,
-        push: &LinePush,
+        contact: &LineContact,
     ) -> Result<(), Problem> {
-        self.0
-            .keep_line_push(&InLine::new(event, visitor), push)
-            .await
+        let place = InLine::new(event, visitor);
+        self.0.keep_line_contact(&place, contact).await
     }
 
-    async fn forget_push(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem> {
-        self.0.forget_line_push(&InLine::new(event, visitor)).await
+    async fn forget_contact(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        channel: Channel,
+    ) -> Result<(), Problem> {
+        let place = InLine::new(event, visitor);
+        self.0.forget_line_contact(&place, channel).await
     }
 }

@@ -1,5 +1,5 @@
 //! Private servers for tests and measurements: Redis alone, in a cluster, under Sentinels; Postgres
-//! and PgBouncer; message brokers; a mail server; a push service; and stand-ins of Stripe and Razorpay. Each
+//! and PgBouncer; message brokers; a mail server; a push service; and stand-ins of Stripe, Razorpay and Twilio. Each
 //! ends with its handle.
 
 mod brokers;
@@ -15,6 +15,7 @@ mod smtp;
 mod stand_in;
 mod stripe;
 mod switch;
+mod twilio;
 
 pub use brokers::{Kafka, Nats, RabbitMq};
 pub use certificates::{Authority, ServerCertificate};
@@ -33,6 +34,9 @@ pub use stripe::{
     KEY as STRIPE_KEY, StripeStandIn, WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET, WebhookEvent,
 };
 pub use switch::Switch;
+pub use twilio::{
+    ACCOUNT as TWILIO_ACCOUNT, SmsFault, TOKEN as TWILIO_TOKEN, TextMessage, TwilioStandIn,
+};
 
 use std::fs;
 use std::net::TcpListener;

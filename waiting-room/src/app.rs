@@ -14,8 +14,8 @@ use shared::context::AppContext;
 use shared::crypto::Secret;
 use shared::http::problem::Problem;
 use shared::ids::{EventId, VisitorId};
+use shared::line_contact::{Channel, LineContact, LineOffers};
 use shared::line_mail::LineMail;
-use shared::line_push::LinePush;
 use shared::metrics::stores;
 use shared::time::Time;
 use shared::token::{Signer, Verifier};
@@ -56,26 +56,31 @@ pub trait Checkout: Send + Sync {
     /// 503.
     async fn forget_mail(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem>;
 
-    /// Returns the public key with which browsers subscribe, or that no notifications are sent; none
-    /// without an answer.
-    async fn push_key(&self) -> Option<Option<String>>;
+    /// Returns by which ways fans are told of their turn beside mail; none without an answer.
+    async fn line_offers(&self) -> Option<LineOffers>;
 
-    /// Keeps the subscription by which a visitor is told of their turn, in place of the one from before.
+    /// Keeps the subscription or the number by which a visitor is told of their turn, in place of the one
+    /// from before.
     ///
     /// # Errors
-    /// 404 `no-push` where no notifications are sent, 422 for a subscription that is none, 503.
-    async fn keep_push(
+    /// 404 `no-push` or `no-sms` where no such messages are sent, 422 for one that cannot be, 503.
+    async fn keep_contact(
         &self,
         event: &EventId,
         visitor: VisitorId,
-        push: &LinePush,
+        contact: &LineContact,
     ) -> Result<(), Problem>;
 
-    /// Forgets the subscription of a visitor, if there is one.
+    /// Forgets the subscription or the number of a visitor, if there is one.
     ///
     /// # Errors
     /// 503.
-    async fn forget_push(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem>;
+    async fn forget_contact(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        channel: Channel,
+    ) -> Result<(), Problem>;
 }
 
 /// Shared state of the waiting room's handlers.
@@ -96,8 +101,8 @@ pub struct Room {
     pub checkout: Option<Arc<dyn Checkout>>,
     /// Whether the checkout sends mail, as it last said.
     pub(crate) sends_mail: AtomicBool,
-    /// Key with which browsers subscribe to notifications, as the checkout last said. Locked for a look-up.
-    pub(crate) push_key: RwLock<Option<Arc<str>>>,
+    /// Ways by which fans are told of their turn beside mail, as the checkout last said. Locked for a look-up.
+    pub(crate) offers: RwLock<Arc<LineOffers>>,
     /// Derives visitor ids from idempotency keys.
     pub join_keys: Secret,
     /// Troubles of the store and of lines. Locked for a look-up.
@@ -155,7 +160,7 @@ impl Room {
             service_key: parts.service_key,
             checkout: parts.checkout,
             sends_mail: AtomicBool::new(false),
-            push_key: RwLock::default(),
+            offers: RwLock::default(),
             gate: parts.gate,
             trouble: Mutex::default(),
             hubs: RwLock::default(),

@@ -1,4 +1,4 @@
-//! The checkout as a service of its own: asked before an event is deleted, and told who wants a mail.
+//! The checkout as a service of its own: asked before an event is deleted, and told who wants a message.
 
 use crate::app::Checkout;
 use async_trait::async_trait;
@@ -6,8 +6,8 @@ use axum::http::{Method, StatusCode};
 use serde_json::Value;
 use shared::http::problem::Problem;
 use shared::ids::{EventId, VisitorId};
+use shared::line_contact::{Channel, LineContact, LineOffers};
 use shared::line_mail::LineMail;
-use shared::line_push::{LinePush, PushKey};
 use shared::remote::RemoteService;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl RemoteCheckout {
 }
 
 impl RemoteCheckout {
-    /// Hands over, or takes back, what a visitor wishes to be told by: `line-mail` or `line-push`.
+    /// Hands over, or takes back, what a visitor wishes to be told by: `line-mail`, `line-push` or `line-sms`.
     async fn ask_wish(
         &self,
         method: Method,
@@ -123,43 +123,60 @@ impl Checkout for RemoteCheckout {
         }
     }
 
-    async fn push_key(&self) -> Option<Option<String>> {
-        let path = "/api/v1/push-key";
+    async fn line_offers(&self) -> Option<LineOffers> {
+        let path = "/api/v1/line-offers";
         let asked = self.remote.ask(Method::GET, path, &self.service_key, None);
         match asked.await? {
-            (StatusCode::OK, body) => {
-                let key: PushKey = serde_json::from_slice(&body).ok()?;
-                Some(Some(key.key))
-            }
-            (StatusCode::NOT_FOUND, _) => Some(None),
+            (StatusCode::OK, body) => serde_json::from_slice(&body).ok(),
             _ => None,
         }
     }
 
-    async fn keep_push(
+    async fn keep_contact(
         &self,
         event: &EventId,
         visitor: VisitorId,
-        push: &LinePush,
+        contact: &LineContact,
     ) -> Result<(), Problem> {
-        let body = serde_json::to_string(push).ok();
-        let asked = self.ask_wish(Method::PUT, "line-push", event, visitor, body);
-        match asked.await? {
-            StatusCode::NOT_FOUND => Err(Problem::no_push()),
-            StatusCode::UNPROCESSABLE_ENTITY => Err(Problem::invalid(
+        let (body, field, why) = match contact {
+            LineContact::Push(push) => (
+                serde_json::to_string(push),
                 "endpoint",
                 "a subscription as a browser makes it",
-            )),
+            ),
+            LineContact::Sms(sms) => (
+                serde_json::to_string(sms),
+                "phone",
+                "a number with + and country code, of a country to which this site sends text messages",
+            ),
+        };
+        let channel = contact.channel();
+        let asked = self.ask_wish(Method::PUT, wish(channel), event, visitor, body.ok());
+        match asked.await? {
+            StatusCode::NOT_FOUND => Err(Problem::no_channel(channel)),
+            StatusCode::UNPROCESSABLE_ENTITY => Err(Problem::invalid(field, why)),
             status => taken(status),
         }
     }
 
-    async fn forget_push(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem> {
-        let asked = self.ask_wish(Method::DELETE, "line-push", event, visitor, None);
+    async fn forget_contact(
+        &self,
+        event: &EventId,
+        visitor: VisitorId,
+        channel: Channel,
+    ) -> Result<(), Problem> {
+        let asked = self.ask_wish(Method::DELETE, wish(channel), event, visitor, None);
         match asked.await? {
             StatusCode::NOT_FOUND => Ok(()),
             status => taken(status),
         }
+    }
+}
+
+fn wish(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Push => "line-push",
+        Channel::Sms => "line-sms",
     }
 }
 

@@ -18,8 +18,8 @@ mod hub;
 mod instruments;
 mod landing;
 pub mod line;
+mod line_contact;
 mod line_mail;
-mod line_push;
 mod message_page;
 pub mod metrics;
 mod organiser;
@@ -59,7 +59,7 @@ pub fn router(room: Arc<Room>) -> (Router, utoipa::openapi::OpenApi) {
     let (router, description) = OpenApiRouter::new()
         .merge(fan::routes())
         .merge(line_mail::routes())
-        .merge(line_push::routes())
+        .merge(line_contact::routes())
         .merge(push::routes())
         .merge(gate::routes())
         .merge(draw_routes::routes())

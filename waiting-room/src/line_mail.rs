@@ -25,6 +25,7 @@ use shared::http::openapi::Refusals;
 use shared::http::page_request::PageRequest;
 use shared::http::problem::{Input, Problem};
 use shared::ids::{EventId, VisitorId};
+use shared::line_contact::{Channel, LineContact, LineSms, plain_phone};
 use shared::line_mail::{LineMail, WaitRange};
 use shared::texts::Language;
 use std::sync::Arc;
@@ -217,7 +218,7 @@ impl Room {
         self.sends_mail.load(Ordering::Relaxed) && front.availability.is_some()
     }
 
-    /// Forgets the address of a visitor who has left, and the subscription. If that fails, they are
+    /// Forgets the address of a visitor who has left, the subscription and the number. If that fails, they are
     /// deleted once the line is over.
     pub(crate) async fn forget_mail(&self, event: &EventId, before: Option<&Spot>) {
         let had_place = before.is_some_and(|spot| !spot.is_over());
@@ -227,7 +228,7 @@ impl Room {
             let _ = checkout.forget_mail(event, spot.visitor).await;
         }
         if let Some(spot) = before.filter(|_| had_place) {
-            self.forget_push(event, spot.visitor).await;
+            self.forget_contacts(event, spot.visitor).await;
         }
     }
 
@@ -284,11 +285,11 @@ pub(crate) async fn place_of_link(
     Ok(spot)
 }
 
-/// The form with which a fan leaves an address, or withdraws it.
+/// A form with which a fan leaves an address or a number, or withdraws it.
 #[derive(Deserialize)]
 struct MailForm {
-    #[serde(default)]
-    email: String,
+    email: Option<String>,
+    phone: Option<String>,
     off: Option<String>,
 }
 
@@ -314,27 +315,26 @@ async fn take_form(
         return refuse_form(&request, missing);
     };
     let is_off = form.off.is_some();
-    let done = match PassHolder::of(&room, &event, &sender.headers).await {
-        Ok(fan) if is_off => fan.withdraw(&room).await,
-        Ok(fan) => {
-            let front = fan.hub.front();
-            let wish = Wish {
-                email: form.email.trim().to_owned(),
-                language: Some(request.language_of(front.settings.details.as_ref())),
-            };
-            fan.register(&room, address, wish).await
-        }
-        Err(problem) => Err(problem),
-    };
+    let is_sms = form.phone.is_some();
+    let done = take_wish(&room, &event, address, &request, &sender, form).await;
     let outcome = match &done {
-        Ok(()) if is_off => (StatusCode::OK, "page.mail.off"),
-        Ok(()) => (StatusCode::OK, "page.mail.on"),
+        Ok(()) => {
+            let text = match (is_sms, is_off) {
+                (false, false) => "page.mail.on",
+                (false, true) => "page.mail.off",
+                (true, false) => "page.sms.on",
+                (true, true) => "page.sms.off",
+            };
+            (StatusCode::OK, text)
+        }
         Err(problem) => {
             let status = problem.status();
             let text = match status {
+                StatusCode::UNPROCESSABLE_ENTITY if is_sms => "page.sms.no_number",
                 StatusCode::UNPROCESSABLE_ENTITY => "page.mail.no_address",
                 StatusCode::TOO_MANY_REQUESTS => "page.mail.many",
                 StatusCode::UNAUTHORIZED | StatusCode::CONFLICT => "page.mail.not_waiting",
+                StatusCode::NOT_FOUND if is_sms => "page.sms.none",
                 StatusCode::NOT_FOUND => "page.mail.none",
                 _ => "page.message.not_taken",
             };
@@ -344,7 +344,40 @@ async fn take_form(
     mail_page(&room, &event, &request, &sender, Some(outcome)).await
 }
 
-/// Returns the page with the form, after an outcome with the sentence that tells it.
+/// Leaves or withdraws what a form has.
+async fn take_wish(
+    room: &Arc<Room>,
+    event: &str,
+    address: Option<Extension<ClientAddress>>,
+    request: &PageRequest,
+    sender: &Parts,
+    form: MailForm,
+) -> Result<(), Problem> {
+    let fan = PassHolder::of(room, event, &sender.headers).await?;
+    let front = fan.hub.front();
+    let language = request.language_of(front.settings.details.as_ref());
+    match (form.phone, form.off) {
+        (Some(_), Some(_)) => fan.withdraw_contact(room, Channel::Sms).await,
+        (None, Some(_)) => fan.withdraw(room).await,
+        (Some(phone), None) => {
+            let sms = LineContact::Sms(LineSms {
+                phone: plain_phone(&phone),
+                language: language.code().to_owned(),
+            });
+            fan.leave_contact(room, address, &sms).await
+        }
+        (None, None) => {
+            let email = form.email.unwrap_or_default();
+            let wish = Wish {
+                email: email.trim().to_owned(),
+                language: Some(language),
+            };
+            fan.register(room, address, wish).await
+        }
+    }
+}
+
+/// Returns the page with the forms, after an outcome with the sentence that tells it.
 async fn mail_page(
     room: &Arc<Room>,
     event: &str,
@@ -362,10 +395,11 @@ async fn mail_page(
     let language = markup.language;
     let offers = room.offers_mail(&front);
     let has_pass = pass_of(room, &sender.headers, &event).is_some();
-    let push_key = room.offered_push_key(&front);
+    let others = room.line_offers(&front);
+    let (has_push, has_sms) = (others.has(Channel::Push), others.has(Channel::Sms));
     let (status, note) = match outcome {
         Some(outcome) => outcome,
-        None if !offers && push_key.is_none() => (StatusCode::NOT_FOUND, "page.mail.none"),
+        None if !offers && !has_push && !has_sms => (StatusCode::NOT_FOUND, "page.mail.none"),
         None if !has_pass => (StatusCode::OK, "page.mail.not_waiting"),
         None => (StatusCode::OK, ""),
     };
@@ -376,21 +410,27 @@ async fn mail_page(
     let minutes = u64::from(settings.admission.away_seconds).div_ceil(60);
     let kept = language.phrase_of("page.mail.kept", minutes);
     let hidden = |is_shown: bool| if is_shown { "" } else { "hidden" };
-    let heading = if offers || push_key.is_none() {
-        "page.mail.heading"
-    } else {
-        "page.push.heading"
+    let heading = match (offers, has_sms, has_push) {
+        (false, true, _) => "page.sms.heading",
+        (false, false, true) => "page.push.heading",
+        _ => "page.mail.heading",
     };
-    let push_key = push_key.filter(|_| has_pass);
+    let push_key = others.push_key.as_deref().filter(|_| has_pass);
+    let prefixes = others.sms_prefixes.join(", ");
     let values = [
         ("heading", &*language.phrase(heading, &[])),
-        ("push_key", push_key.as_deref().unwrap_or_default()),
+        ("push_key", push_key.unwrap_or_default()),
         ("push_hidden", hidden(push_key.is_some())),
         ("event", event.as_str()),
         ("name", settings.name.as_str()),
         ("note", &say(note)),
         ("note_hidden", hidden(!note.is_empty())),
         ("form_hidden", hidden(offers && has_pass)),
+        ("sms_hidden", hidden(has_sms && has_pass)),
+        (
+            "sms_prefixes",
+            &language.phrase("page.sms.prefixes", &[("prefixes", &prefixes)]),
+        ),
         ("kept", &kept),
     ];
     let mut response = markup.page("mail.html", &values);

@@ -26,6 +26,7 @@ use shared::http::page_request::PageRequest;
 use shared::http::problem::Problem;
 use shared::http::static_files::page;
 use shared::ids::EventId;
+use shared::line_contact::Channel;
 use shared::texts::{DATE, Language, UNDRAWN};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -118,7 +119,11 @@ fn told_by(room: &Room, front: &LineView) -> Option<&'static str> {
     if room.offers_mail(front) {
         return Some("page.queue.mail");
     }
-    room.offered_push_key(front).map(|_| "page.queue.notify")
+    let offers = room.line_offers(front);
+    if offers.has(Channel::Sms) {
+        return Some("page.queue.sms");
+    }
+    offers.has(Channel::Push).then_some("page.queue.notify")
 }
 
 /// Writes the queue page.

@@ -144,7 +144,7 @@ pub async fn tick_all(room: Arc<Room>) {
     tokio::join!(
         tick_events(room.clone()),
         room.follow_mail(),
-        room.follow_push_key()
+        room.follow_offers()
     );
 }
 

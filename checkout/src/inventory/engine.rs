@@ -6,7 +6,7 @@ use super::commands::UnitOfWork;
 use super::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use super::hourly_sales::HourlySalesStore;
 use super::line_mail::LineMailStore;
-use super::line_push::LinePushStore;
+use super::line_messages::LineMessageStore;
 use super::mail::MailQueue;
 use super::model::*;
 use super::order_page::OrderPage;
@@ -244,8 +244,8 @@ pub trait Engine: Send + Sync {
     /// Returns the addresses of fans in line.
     fn line_mails(&self) -> &dyn LineMailStore;
 
-    /// Returns the subscriptions of fans in line.
-    fn line_pushes(&self) -> &dyn LinePushStore;
+    /// Returns the messages to fans in line, with their subscriptions and numbers.
+    fn line_messages(&self) -> &dyn LineMessageStore;
 
     /// Returns the webhooks.
     fn webhooks(&self) -> &dyn WebhookStore;

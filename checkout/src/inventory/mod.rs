@@ -21,7 +21,7 @@ pub mod hourly_sales;
 mod invoices;
 pub mod layout;
 mod line_mail;
-mod line_push;
+mod line_messages;
 pub mod mail;
 mod model;
 mod money;
@@ -73,7 +73,7 @@ pub use engine::{Engine, LapsedVisitor, LateOrder};
 pub use invoices::{Invoice, InvoiceKind, Invoicing};
 pub use layout::Layout;
 pub use line_mail::{InLine, LineMailRow, LineMailStore, SoonRow, SoonStep};
-pub use line_push::{LinePushStore, QueuedPush};
+pub use line_messages::{LineBacklog, LineMessageStore, QueuedMessage, SmsBounds, SmsCount};
 pub use model::*;
 pub use order_details::{
     OrderDetails, OrderSeat, OrderSeatState, PartRefund, PaymentDetails, PaymentStep,

@@ -3,13 +3,14 @@
 use super::command::Subject;
 use super::commands::{Target, show_hold, show_session};
 use super::engine::BUYERS_MAX;
-use super::line_mail::{LINE_MAILS_MAX, LineMailRow};
+use super::line_mail::{InLine, LINE_MAILS_MAX, LineMailRow};
 use super::model::*;
 use super::personal::{BuyerChange, OrderKey, StoredBuyer};
 use super::service::Inventory;
 use serde::Serialize;
 use shared::group_commit::Unavailable;
 use shared::ids::VisitorId;
+use shared::line_contact::{Channel, LineContact};
 use shared::time::Time;
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -132,10 +133,20 @@ impl Inventory {
         Err(Unavailable.into())
     }
 
-    /// Deletes this address from all places in line. Returns their number.
+    /// Returns the number that was left with a place in line, to be told of the turn by text message.
+    pub async fn line_phone_of(&self, place: &InLine) -> Result<Option<String>, Refused> {
+        match self.line_messages().find(place, Channel::Sms).await? {
+            Some(LineContact::Sms(sms)) => Ok(Some(sms.phone)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Deletes this address, and the number beside it, from all places in line. Returns how many those are.
     pub async fn erase_line_mails(&self, email: &str) -> Result<usize, Refused> {
         let found = self.line_mails_of(email).await?;
         for row in &found {
+            let messages = self.line_messages();
+            messages.remove(&row.place, Channel::Sms).await?;
             self.line_mails().remove(&row.place, row.created_at).await?;
         }
         Ok(found.len())

@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::crypto::encode;
 use shared::mistakes::Mistakes;
 use shared::time::Time;
-use url::Url;
+use url::{Host, Url};
 
 /// Time for which a token is valid; push services take up to a day.
 const TOKEN_SECONDS: i64 = 12 * 3600;
@@ -19,12 +19,12 @@ const SERVICES: &str =
 pub(crate) struct Pusher {
     key: EcdsaKeyPair,
     contact: String,
-    /// Names of hosts; `*.` at the beginning stands for any name below, `*` for any host.
+    /// Names of hosts; `*.` at the beginning stands for any name below.
     services: Vec<String>,
 }
 
 impl Pusher {
-    fn read(pem: &str, contact: String, services: &str) -> Result<Pusher, String> {
+    fn read(pem: &str, contact: String, services: Vec<String>) -> Result<Pusher, String> {
         let why = "a private key for P-256 in PEM (PRIVATE KEY or EC PRIVATE KEY)";
         let block = pem::parse_many(pem).map_err(|_| why.to_owned())?;
         let mut blocks = block.iter();
@@ -34,11 +34,10 @@ impl Pusher {
             EcdsaKeyPair::from_private_key_der(algorithm, block.contents()).ok()
         });
         let key = key.ok_or(why)?;
-        let services = services.split(',').map(|name| name.trim().to_owned());
         Ok(Pusher {
             key,
             contact,
-            services: services.collect(),
+            services,
         })
     }
 
@@ -116,10 +115,35 @@ impl PushArgs {
         });
         let contact = mistakes.take("FAIRLINE_PUSH_CONTACT", contact);
         let services = set(&self.push_services).unwrap_or_else(|| SERVICES.to_owned());
-        let read = Pusher::read(&key, contact.clone().unwrap_or_default(), &services);
+        let services = mistakes.take("FAIRLINE_PUSH_SERVICES", parse_services(&services));
+        let (own, known) = (contact.clone(), services.clone());
+        let read = Pusher::read(&key, own.unwrap_or_default(), known.unwrap_or_default());
         let pusher = mistakes.take("FAIRLINE_PUSH_KEY", read);
-        contact.and(pusher)
+        contact.and(services).and(pusher)
     }
+}
+
+/// Reads names of hosts.
+fn parse_services(text: &str) -> Result<Vec<String>, String> {
+    let names = text.split(',').map(|name| {
+        let name = name.trim().to_ascii_lowercase();
+        if is_service(&name) {
+            return Ok(name);
+        }
+        Err(format!(
+            "'{name}' is not the name of a host such as fcm.googleapis.com, or *.push.apple.com for any name below"
+        ))
+    });
+    names.collect()
+}
+
+/// Returns whether a text is the name or the address of a host, or the end of such names after `*`.
+fn is_service(text: &str) -> bool {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let is_plain = !name.contains('*') && !name.starts_with('.') && !name.ends_with('.');
+    let parsed = Host::parse(name);
+    // A host that reads otherwise is none that an address would have.
+    is_plain && parsed.is_ok_and(|host| host.to_string() == name)
 }
 
 #[cfg(test)]
@@ -165,6 +189,51 @@ mod tests {
         let sec1 = pem::encode(&pem::Pem::new("EC PRIVATE KEY", der.as_ref()));
         for key in [&key, &sec1] {
             assert!(read(key, "https://arena.example/").0.is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn services_that_are_no_names_of_hosts_are_refused() {
+        let key = SigningAlgorithm::Es256.generate_pem().unwrap();
+        let read = |services: &str| {
+            let args = PushArgs {
+                push_key: Some(key.clone()),
+                push_contact: Some("mailto:a@b.example".to_owned()),
+                push_services: Some(services.to_owned()),
+            };
+            let mut mistakes = Mistakes::default();
+            let pusher = args.read(&mut mistakes);
+            assert_eq!(pusher.is_some(), mistakes.0.is_empty(), "{services}");
+            mistakes.0
+        };
+        for wrong in [
+            "*",
+            "*.",
+            "*push.apple.com",
+            "push.*.com",
+            "https://fcm.googleapis.com",
+            "fcm.googleapis.com/fcm",
+            "fcm.googleapis.com:443",
+            "fcm googleapis.com",
+            "fcm.googleapis.com,",
+            ",",
+            ".push.apple.com",
+            "push.apple.com.",
+            "user@push.apple.com",
+            "2130706433",
+        ] {
+            let mistakes = read(wrong);
+            assert_eq!(mistakes.len(), 1, "{wrong}: {mistakes:?}");
+            let start = "FAIRLINE_PUSH_SERVICES: '";
+            assert!(mistakes[0].starts_with(start), "{wrong}: {mistakes:?}");
+        }
+        for good in [
+            SERVICES,
+            "127.0.0.1",
+            "[::1]",
+            "FCM.googleapis.com, *.push.apple.com",
+        ] {
+            assert_eq!(read(good), Vec::<String>::new(), "{good}");
         }
     }
 

@@ -52,7 +52,9 @@ impl DeliveryFailureKind {
     pub(super) fn of(kind: OutboundFailureKind) -> DeliveryFailureKind {
         match kind {
             OutboundFailureKind::Forbidden => DeliveryFailureKind::Forbidden,
-            OutboundFailureKind::Unreachable => DeliveryFailureKind::Unreachable,
+            OutboundFailureKind::Unreachable | OutboundFailureKind::Lost => {
+                DeliveryFailureKind::Unreachable
+            }
             OutboundFailureKind::Timeout => DeliveryFailureKind::Timeout,
         }
     }

@@ -19,7 +19,7 @@ mod invoices;
 mod late;
 mod line_log;
 mod line_mails;
-mod line_pushes;
+mod line_messages;
 mod mails;
 mod nodes;
 mod order_list;

@@ -80,7 +80,7 @@ async fn a_postgres_database_of_version_0_1_0_is_brought_up_and_keeps_every_orde
             everything_is_there(&seats).await;
         }
         let taken = "select count(*) from fairline._sqlx_migrations where success";
-        assert_eq!(server.run(&database, taken).unwrap(), "31");
+        assert_eq!(server.run(&database, taken).unwrap(), "32");
     }
 }
 

@@ -249,8 +249,8 @@ impl Engine for Mortal {
         self.living.line_mails()
     }
 
-    fn line_pushes(&self) -> &dyn LinePushStore {
-        self.living.line_pushes()
+    fn line_messages(&self) -> &dyn LineMessageStore {
+        self.living.line_messages()
     }
 
     fn webhooks(&self) -> &dyn WebhookStore {

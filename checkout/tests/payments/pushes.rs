@@ -1,57 +1,28 @@
 //! Notifications to fans in line, on both engines, with a push service that decrypts them.
 
-use crate::node::Node;
+use crate::turns::{ADA, BEN, Engine, TurnStage};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use checkout::inventory::{InLine, layout};
 use checkout::settings::SeatsArgs;
 use checkout::web_push::PushArgs;
 use checkout::webhooks::WebhookArgs;
 use serde_json::json;
-use shared::ids::{EventId, VisitorId};
-use shared::line_log::{LineDecision, LogEntry, LogPage};
+use shared::ids::VisitorId;
+use shared::line_contact::{Channel, LineContact};
 use shared::line_push::{LinePush, PushKeys};
-use shared::time::{Clock, Time};
 use shared::token::SigningAlgorithm;
-use std::sync::Arc;
-use std::time::Duration;
-use testkit::{PushService, Shared, shared_postgres};
-use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
-
-const NOW: Time = Time(1_800_000_000_000);
-/// Time after which a message that was taken counts as not sent.
-const LEASE_MS: i64 = 30_000;
-const ADA: VisitorId = VisitorId(1);
-const BEN: VisitorId = VisitorId(2);
+use testkit::PushService;
 
 /// A node that sends notifications, of which fans in line have asked.
 struct PushStage {
-    node: Node,
-    clock: Clock,
-    event: EventId,
+    turns: TurnStage,
     service: PushService,
-    running: JoinHandle<()>,
-    /// Database of its store; none with SQLite.
-    database: Option<String>,
-    servers: Arc<Shared>,
 }
 
 impl PushStage {
     /// Returns one stage for each engine.
     async fn both() -> Vec<PushStage> {
-        let servers = shared_postgres();
-        let mut stages = Vec::new();
-        for database in [None, Some(servers.postgres.database())] {
-            stages.push(PushStage::open(database, servers.clone()).await);
-        }
-        stages
-    }
-
-    async fn open(database: Option<String>, servers: Arc<Shared>) -> PushStage {
-        let inventory = database.as_ref().map(|name| servers.postgres.url(name));
         let args = SeatsArgs {
-            inventory,
             push: PushArgs {
                 push_key: Some(SigningAlgorithm::Es256.generate_pem().unwrap()),
                 push_contact: Some("mailto:tech@arena.example".to_owned()),
@@ -62,36 +33,21 @@ impl PushStage {
             },
             ..SeatsArgs::default()
         };
-        let clock = Clock::manual(NOW);
-        let node = Node::open(args, clock.clone()).await;
-        let event = EventId::parse("arena").unwrap();
-        let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 4500}],
-            "sections": [{"id": "s", "category": "c", "rows": 1, "seats_per_row": 6}]}"#;
-        let plan = layout::parse(plan).unwrap();
-        let seats = &node.shop.inventory;
-        seats.set_seating(&event, plan).await.unwrap();
-        PushStage {
-            running: tokio::spawn(checkout::run(node.shop.clone())),
-            node,
-            clock,
-            event,
-            service: PushService::start().await,
-            database,
-            servers,
+        let mut stages = Vec::new();
+        for engine in Engine::BOTH {
+            let turns = TurnStage::open(Channel::Push, engine, args.clone()).await;
+            let service = PushService::start().await;
+            stages.push(PushStage { turns, service });
         }
-    }
-
-    fn place(&self, visitor: VisitorId) -> InLine {
-        InLine {
-            event: self.event.clone(),
-            visitor,
-        }
+        stages
     }
 
     /// Subscribes a fan's browser.
     async fn subscribe(&self, visitor: VisitorId) {
-        let shop = &self.node.shop;
-        let browser = self.service.subscribe(&shop.push_key().unwrap());
+        let shop = &self.turns.node.shop;
+        let browser = self
+            .service
+            .subscribe(&shop.line_offers().push_key.unwrap());
         let push = LinePush {
             endpoint: browser.endpoint,
             keys: PushKeys {
@@ -100,91 +56,29 @@ impl PushStage {
             },
             language: "de".to_owned(),
         };
-        let elsewhere = LinePush {
+        let elsewhere = LineContact::Push(LinePush {
             endpoint: "https://tarpit.example/send".to_owned(),
             ..push.clone()
-        };
-        let refused = shop.keep_line_push(&self.place(visitor), &elsewhere).await;
+        });
+        let place = self.turns.place(visitor);
+        let refused = shop.keep_line_contact(&place, &elsewhere).await;
         let refused = refused.unwrap_err().into_response();
         assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
-        let kept = shop.keep_line_push(&self.place(visitor), &push).await;
-        assert!(kept.is_ok());
+        self.turns.leave(visitor, &LineContact::Push(push)).await;
     }
 
-    /// Has the turn of these fans come, which they may take for so long.
     async fn admit(&self, visitors: &[VisitorId], seconds: u32) {
-        let store = self.node.shop.inventory.line_log();
-        let place = store.log_place(&self.event).await.unwrap();
-        let life = "life".to_owned();
-        let decisions = visitors.iter().map(|visitor| LineDecision::Admitted {
-            visitor: *visitor,
-            number: visitor.0 as u64,
-            admitted_at: self.clock.now(),
-            claim_by: self.clock.now().plus_seconds(seconds),
-            waited_seconds: None,
-        });
-        let entry = LogEntry {
-            entry: place.entry + 1,
-            life: life.clone(),
-            at: self.clock.now(),
-            decisions: decisions.collect(),
-        };
-        let page = LogPage {
-            life,
-            after: place.entry,
-            entries: vec![entry],
-            is_over: false,
-        };
-        assert!(store.take_log(&self.event, &place, &page).await.unwrap());
+        self.turns.admit(visitors, seconds).await;
     }
 
-    async fn is_kept(&self, visitor: VisitorId) -> bool {
-        let pushes = self.node.shop.inventory.line_pushes();
-        pushes.find(&self.place(visitor)).await.unwrap().is_some()
-    }
-
-    /// Returns the time after which a message is due, or counts as not sent; none before its turn has come.
-    fn due_in_ms(&self) -> Option<i64> {
-        let select = "select max(next_at) from";
-        let next_at: Option<i64> = match &self.database {
-            Some(database) => {
-                let select = format!("{select} fairline.line_push");
-                let answer = self.servers.postgres.run(database, &select).unwrap();
-                answer.parse().ok()
-            }
-            None => {
-                let file = self.node.home.folder.join("inventory.sqlite");
-                let file = rusqlite::Connection::open(file).unwrap();
-                file.busy_timeout(Duration::from_secs(10)).unwrap();
-                let select = format!("{select} line_push");
-                file.query_row(&select, [], |row| row.get(0)).unwrap()
-            }
-        };
-        Some(next_at? - self.clock.now().0)
-    }
-
-    /// Waits until a subscription is forgotten. Time goes on only while its message waits, not while it is
-    /// being sent.
     async fn until_forgotten(&self, visitor: VisitorId) {
-        let waiting = async {
-            while self.is_kept(visitor).await {
-                if let Some(wait) = self.due_in_ms()
-                    && (1..LEASE_MS).contains(&wait)
-                {
-                    self.clock.advance_ms(wait);
-                }
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let waited = timeout(Duration::from_secs(60), waiting).await;
-        assert!(waited.is_ok(), "it is kept for ever");
+        self.turns.until_forgotten(visitor).await;
     }
 
     /// Ends the node.
     async fn end(self) {
         self.service.check();
-        self.node.stop.cancel();
-        self.running.await.unwrap();
+        self.turns.end().await;
     }
 }
 

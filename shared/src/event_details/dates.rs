@@ -65,6 +65,16 @@ pub fn time_of_day(time: Time, zone: &str, other: Time, language: Language) -> S
     language.phrase("date.time", &[("time", &minute)])
 }
 
+/// Returns the time of day in a zone with its offset, such as `20:00 (UTC+1)`; without a zone that of UTC.
+pub fn short_time(time: Time, zone: Option<&str>, language: Language) -> String {
+    let Some(zoned) = zoned(time, zone.unwrap_or("UTC")) else {
+        return time.to_string();
+    };
+    let minute = zoned.strftime("%H:%M").to_string();
+    let minute = language.phrase("date.time", &[("time", &minute)]);
+    format!("{minute} ({})", offset(&zoned))
+}
+
 /// Returns an instant in RFC 3339 with the offset of a zone, such as `2026-12-12T20:00:00+01:00`.
 pub fn with_offset(time: Time, zone: &str) -> String {
     let zoned = zoned(time, zone);
@@ -142,6 +152,9 @@ mod tests {
         );
         let doors = time_of_day(start, "Europe/Berlin", start, german);
         assert_eq!(doors, "20:00 Uhr");
+        let short = short_time(start, Some("America/St_Johns"), german);
+        assert_eq!(short, "15:30 Uhr (UTC−3:30)");
+        assert_eq!(short_time(start, None, Language::english()), "19:00 (UTC)");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod check;
 mod dates;
 
-pub use dates::{day_and_time, time_of_day, with_offset};
+pub use dates::{day_and_time, short_time, time_of_day, with_offset};
 
 use crate::texts::Language;
 use crate::time::Time;

@@ -4,6 +4,7 @@
 pub use super::mistyped::MINOR_UNITS;
 use super::mistyped::{in_words, is_money};
 use super::strict_json::Strict;
+use crate::line_contact::Channel;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::{HeaderValue, StatusCode, header, request::Parts};
@@ -108,10 +109,13 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "no-mail", "This site sends no mail")
     }
 
-    /// Creates the problem of a site that sends no notifications.
-    pub fn no_push() -> Problem {
-        let title = "This site sends no notifications";
-        Problem::new(StatusCode::NOT_FOUND, "no-push", title)
+    /// Creates the problem of a site that sends no messages to fans in line by a channel.
+    pub fn no_channel(channel: Channel) -> Problem {
+        let (kind, title) = match channel {
+            Channel::Push => ("no-push", "This site sends no notifications"),
+            Channel::Sms => ("no-sms", "This site sends no text messages"),
+        };
+        Problem::new(StatusCode::NOT_FOUND, kind, title)
     }
 
     /// Creates the problem of a missing or invalid admission token.

@@ -70,6 +70,8 @@ pub enum OutboundFailureKind {
     Forbidden,
     /// The host is not found, takes no connection, or has no certificate that is trusted.
     Unreachable,
+    /// The connection was lost before an answer was read: the request may have had its effect.
+    Lost,
     /// There was no answer in time.
     Timeout,
 }
@@ -297,8 +299,9 @@ async fn send(
     request: Request<Full<Bytes>>,
     driver: &mut JoinSet<()>,
 ) -> Result<Response<Incoming>, OutboundFailure> {
-    let broken = |error: hyper::Error| {
-        OutboundFailure::unreachable(format!("the answer cannot be read: {error}"))
+    let broken = |error: hyper::Error| OutboundFailure {
+        kind: OutboundFailureKind::Lost,
+        why: format!("the answer cannot be read: {error}"),
     };
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_BYTES_MAX);

@@ -205,7 +205,7 @@ async fn an_endless_head_is_no_answer() {
         while stream.write_all(line.as_bytes()).await.is_ok() {}
     };
     let (answer, ()) = tokio::join!(post(&outbound, &url), endless);
-    assert_eq!(answer.unwrap_err().kind, OutboundFailureKind::Unreachable);
+    assert_eq!(answer.unwrap_err().kind, OutboundFailureKind::Lost);
 }
 
 #[tokio::test]

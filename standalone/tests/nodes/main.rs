@@ -34,3 +34,4 @@ mod tls;
 mod traces;
 mod turn_mails;
 mod turn_pushes;
+mod turn_texts;

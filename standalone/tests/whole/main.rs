@@ -51,5 +51,6 @@ mod stage;
 mod ticket_types;
 mod turn_mails;
 mod turn_pushes;
+mod turn_texts;
 mod undeclared;
 mod wire;

@@ -4,6 +4,8 @@ use client::{Answer, Client, Socket, next};
 use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use shared::http::listener::serve;
+use shared::ids::{EventId, VisitorId};
+use shared::line_contact::Channel;
 use shared::mistakes::Mistakes;
 use shared::settings::Common;
 use shared::time::{Clock, Time};
@@ -88,10 +90,26 @@ impl Stage {
             push: checkout::web_push::PushArgs {
                 push_key: key.ok(),
                 push_contact: Some("mailto:tech@arena.example".to_owned()),
-                push_services: Some("*".to_owned()),
+                push_services: Some(
+                    "127.0.0.1,[::1],169.254.169.254,10.0.0.1,push.example".to_owned(),
+                ),
             },
             webhooks: checkout::webhooks::WebhookArgs {
                 webhook_networks: Some(networks.to_owned()),
+            },
+            ..Default::default()
+        };
+        Stage::build(|_| {}, &Default::default(), &seats).await
+    }
+
+    /// Opens a stage that sends text messages, at most so many in a day.
+    pub(crate) async fn texting(gateway: &testkit::TwilioStandIn, per_day: u32) -> Stage {
+        let seats = checkout::settings::SeatsArgs {
+            sms: checkout::sms::SmsArgs {
+                sms: Some(gateway.setting()),
+                sms_token: Some(testkit::TWILIO_TOKEN.to_owned()),
+                sms_prefixes: Some("+49,+43".to_owned()),
+                sms_per_day: Some(per_day.to_string()),
             },
             ..Default::default()
         };
@@ -235,6 +253,16 @@ impl Stage {
         let paid = self.pay(session, &order, CARD).await;
         assert_eq!(paid.body["state"], "confirmed");
         order
+    }
+
+    /// Returns whether the subscription or the number of a fan in the line of `night` is kept.
+    pub(crate) async fn is_contact_kept(&self, visitor: &str, channel: Channel) -> bool {
+        let place = checkout::inventory::InLine {
+            event: EventId::parse("night").unwrap(),
+            visitor: VisitorId::parse(visitor).unwrap(),
+        };
+        let messages = self.fairline.shop.inventory.line_messages();
+        messages.find(&place, channel).await.unwrap().is_some()
     }
 
     /// Returns the data folder.

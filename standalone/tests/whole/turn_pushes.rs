@@ -5,7 +5,7 @@ use crate::stage::{KEY, Stage, assert_problem, word};
 use client::Answer;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::ids::{EventId, VisitorId};
+use shared::line_contact::Channel;
 use std::time::Duration;
 use testkit::{PushService, PushSubscription};
 
@@ -25,7 +25,7 @@ async fn join(stage: &Stage) -> String {
 }
 
 fn subscribe(stage: &Stage, service: &PushService) -> PushSubscription {
-    service.subscribe(&stage.fairline.shop.push_key().unwrap())
+    service.subscribe(&stage.fairline.shop.line_offers().push_key.unwrap())
 }
 
 fn body_of(browser: &PushSubscription) -> Value {
@@ -47,12 +47,7 @@ async fn open(stage: &Stage) {
 
 /// Returns whether the subscription of a fan is kept.
 async fn is_kept(stage: &Stage, visitor: &str) -> bool {
-    let place = checkout::inventory::InLine {
-        event: EventId::parse("night").unwrap(),
-        visitor: VisitorId::parse(visitor).unwrap(),
-    };
-    let pushes = stage.fairline.shop.inventory.line_pushes();
-    pushes.find(&place).await.unwrap().is_some()
+    stage.is_contact_kept(visitor, Channel::Push).await
 }
 
 async fn visitor_of(stage: &Stage, pass: &str) -> String {
@@ -208,7 +203,7 @@ async fn no_one_leaves_a_subscription_with_the_place_of_another_or_too_many() {
     for bearer in ["", &ada, KEY] {
         let refused = stage.client.delete(&own, bearer).await.unwrap();
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
-        let refused = stage.get("/api/v1/push-key", bearer).await;
+        let refused = stage.get("/api/v1/line-offers", bearer).await;
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     }
     for pass in ["", "vis_1", KEY] {

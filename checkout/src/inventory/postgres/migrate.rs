@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, Row as _, SqlSafeStr as _, query, raw_sql};
 use std::borrow::Cow;
 
 /// Name and SQL of each migration; the first has number 1.
-const MIGRATIONS: [(&str, &str); 31] = [
+const MIGRATIONS: [(&str, &str); 32] = [
     (
         "setup",
         include_str!("../../../migrations/postgres/1_setup.sql"),
@@ -132,6 +132,10 @@ const MIGRATIONS: [(&str, &str); 31] = [
     (
         "mail bounces",
         include_str!("../../../migrations/postgres/31_mail_bounces.sql"),
+    ),
+    (
+        "line message",
+        include_str!("../../../migrations/postgres/32_line_message.sql"),
     ),
 ];
 

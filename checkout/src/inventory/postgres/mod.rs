@@ -19,7 +19,7 @@ mod hourly_sales;
 mod invoices;
 mod line_log;
 mod line_mail;
-mod line_push;
+mod line_messages;
 mod listener;
 mod lists;
 mod mail;

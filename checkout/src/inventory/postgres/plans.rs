@@ -44,7 +44,9 @@ const SET_RULES: &str = "with done as materialized (select fairline.set_rules($1
 const REMOVE: &str = "with done as materialized (select fairline.remove($1) as outcome),
     gone as (delete from fairline.sales_hour where event = $1 and (select outcome from done) = 'removed'),
     no_mails as (delete from fairline.line_mail where event = $1 and (select outcome from done) = 'removed'),
-    no_pushes as (delete from fairline.line_push where event = $1 and (select outcome from done) = 'removed')
+    no_pushes as (delete from fairline.line_push where event = $1 and (select outcome from done) = 'removed'),
+    no_messages as (delete from fairline.line_message where event = $1 and (select outcome from done) = 'removed'),
+    no_counts as (delete from fairline.line_count where event = $1 and (select outcome from done) = 'removed')
     select outcome, case when outcome = 'removed'
         then fairline.write_outbox($1, '{}', $2, $3, $4, $5, $6, $7, $8, $9) end from done";
 

@@ -8,7 +8,7 @@ use crate::inventory::door_ticket::{CheckIn, DoorFigures, DoorTicket};
 use crate::inventory::engine::{Engine, LapsedVisitor, LateOrder, SWEEP_MAX};
 use crate::inventory::hourly_sales::HourlySalesStore;
 use crate::inventory::line_mail::LineMailStore;
-use crate::inventory::line_push::LinePushStore;
+use crate::inventory::line_messages::LineMessageStore;
 use crate::inventory::mail::MailQueue;
 use crate::inventory::model::*;
 use crate::inventory::order_page::OrderPage;
@@ -296,7 +296,7 @@ impl Engine for Sqlite {
         self
     }
 
-    fn line_pushes(&self) -> &dyn LinePushStore {
+    fn line_messages(&self) -> &dyn LineMessageStore {
         self
     }
 

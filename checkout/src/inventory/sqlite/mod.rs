@@ -9,7 +9,7 @@ mod invoices;
 mod keys;
 mod line_log;
 mod line_mail;
-mod line_push;
+mod line_messages;
 mod mail;
 mod orders;
 mod outbox;
@@ -45,7 +45,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SETUP: [&str; 23] = [
+const SETUP: [&str; 24] = [
     include_str!("../../../migrations/sqlite/1_setup.sql"),
     include_str!("../../../migrations/sqlite/2_visits.sql"),
     include_str!("../../../migrations/sqlite/3_in_use.sql"),
@@ -69,6 +69,7 @@ const SETUP: [&str; 23] = [
     include_str!("../../../migrations/sqlite/21_line_mail_soon.sql"),
     include_str!("../../../migrations/sqlite/22_line_push.sql"),
     include_str!("../../../migrations/sqlite/23_mail_bounces.sql"),
+    include_str!("../../../migrations/sqlite/24_line_message.sql"),
 ];
 
 type SeatMaps = Arc<RwLock<HashMap<EventId, Arc<SeatMap>>>>;

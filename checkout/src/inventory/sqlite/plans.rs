@@ -227,7 +227,8 @@ impl Store {
             "seat",
             "sales_hour",
             "line_mail",
-            "line_push",
+            "line_message",
+            "line_count",
             "event",
         ] {
             let delete = format!("delete from {table} where event = ?1");

@@ -42,9 +42,10 @@ impl Class {
             | "/api/v1/events/{event}/cancellation"
             | "/api/v1/events/{event}/line-mail/{visitor}"
             | "/api/v1/events/{event}/line-push/{visitor}"
+            | "/api/v1/events/{event}/line-sms/{visitor}"
             | "/api/v1/events/{event}/log"
             | "/api/v1/events/{event}/waits"
-            | "/api/v1/push-key" => Class::Organiser,
+            | "/api/v1/line-offers" => Class::Organiser,
             "/api/v1/events/{event}/seating" if method == Method::DELETE => Class::Organiser,
             "/api/v1/events/{event}/admission"
             | "/api/v1/events/{event}/admission/extend"
@@ -74,6 +75,7 @@ impl Class {
             | "/api/v1/events/{event}/line/me"
             | "/api/v1/events/{event}/line/me/mail"
             | "/api/v1/events/{event}/line/me/push"
+            | "/api/v1/events/{event}/line/me/sms"
             | "/api/v1/events/{event}/line/ws"
             | "/e/{event}/join"
             | "/e/{event}/mail"

@@ -1,4 +1,4 @@
-//! The place of notifications in the outbox: messages become due before it moves. Events that come twice
+//! The place of messages to fans in the outbox: they become due before it moves. Events that come twice
 //! change nothing, as a message is due once.
 
 use crate::app::Shop;
@@ -9,19 +9,19 @@ use async_trait::async_trait;
 use shared::time::Time;
 use std::sync::Arc;
 
-/// Name under which notifications have their place in the outbox.
+/// Name under which messages to fans have their place in the outbox.
 pub(crate) const CONSUMER: &str = "push";
 
 /// Runs until the stop signal.
 pub(super) async fn run(shop: &Arc<Shop>) {
-    let intake = PushIntake(&shop.inventory);
+    let intake = TurnIntake(&shop.inventory);
     outbox_intake::run(&intake, shop.inventory.outbox(), &shop.site.stop).await;
 }
 
-struct PushIntake<'a>(&'a Inventory);
+struct TurnIntake<'a>(&'a Inventory);
 
 #[async_trait]
-impl Intake for PushIntake<'_> {
+impl Intake for TurnIntake<'_> {
     const CONSUMER: &'static str = CONSUMER;
     const ROWS_MAX: u32 = OUTBOX_ROWS_MAX;
 
@@ -32,7 +32,7 @@ impl Intake for PushIntake<'_> {
     async fn take_in(&self, batch: Batch<'_>) -> Result<bool, Refused> {
         let turns: Vec<(InLine, Time)> = batch.rows.iter().filter_map(turn_of).collect();
         if !turns.is_empty() {
-            self.0.line_pushes().call(turns).await?;
+            self.0.line_messages().call(turns).await?;
         }
         let (owner, shard) = (batch.owner, batch.shard);
         let outbox = self.0.outbox();
