@@ -270,6 +270,7 @@ class Paths(unittest.TestCase):
             ]
             paths["checkout"] += [
                 "/e/event/seats",
+                "/e/event/unsubscribe",
                 "/orders",
                 "/orders/order",
                 "/door/event",

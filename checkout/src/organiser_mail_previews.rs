@@ -89,7 +89,7 @@ async fn preview_mail(
     };
     let letter = sample.write(&shop, mailer).ok_or_else(|| {
         let title = "There is no such letter for this event";
-        Problem::new(StatusCode::NOT_FOUND, "no-letter", title)
+        Problem::new(StatusCode::NOT_FOUND, "no-such-mail", title)
     })?;
     let (kind, content) = match is_text {
         true => ("text/plain; charset=utf-8", letter.text),

@@ -7,7 +7,7 @@ use super::instruments::count_bounced;
 use super::message::address_of;
 use super::sender::bounded;
 use crate::app::Shop;
-use crate::inventory::mail::{Bounce, MailKind, NewMail};
+use crate::inventory::mail::{Bounce, MailKind, MailState, NewMail, StoredMail};
 use crate::inventory::{InLine, Refused};
 use crate::text::is_id;
 use shared::crypto::encode;
@@ -41,7 +41,7 @@ impl Shop {
         let Some(stored) = self.inventory.mails().find(id).await? else {
             return Ok(Ok(None));
         };
-        let has_bounced = self.bounce(&stored.mail, &report.failed).await?;
+        let has_bounced = self.bounce(&stored, &report.failed).await?;
         if has_bounced {
             count_bounced(stored.mail.kind);
         }
@@ -49,7 +49,11 @@ impl Shop {
     }
 
     /// Records that a mail came back, if its recipient is among these.
-    async fn bounce(&self, mail: &NewMail, failed: &[FailedRecipient]) -> Result<bool, Refused> {
+    async fn bounce(
+        &self,
+        StoredMail { mail, state }: &StoredMail,
+        failed: &[FailedRecipient],
+    ) -> Result<bool, Refused> {
         let Some(recipient) = self.recipient(mail).await? else {
             return Ok(false);
         };
@@ -62,11 +66,12 @@ impl Shop {
         match (failed, recipient) {
             (None, _) => Ok(false),
             (Some(failed), MailRecipient::Fan(place, _)) => {
-                if failed.is_permanent {
+                let counts = failed.is_permanent && *state == MailState::Sent;
+                if counts {
                     let mails = self.inventory.line_mails();
                     mails.remove(&place, self.inventory.now()).await?;
                 }
-                Ok(failed.is_permanent)
+                Ok(counts)
             }
             (Some(failed), MailRecipient::Buyer(address)) => {
                 let bounce = Bounce {

@@ -3,7 +3,8 @@
 use crate::bench::*;
 use checkout::inventory::Inventory;
 use checkout::inventory::mail::{
-    MailBacklog, MailKind, MailOutcome, MailRecord, MailState, NewMail, QueuedMail,
+    Bounce, MailBacklog, MailKind, MailOutcome, MailRecord, MailState, NewMail, QueuedMail,
+    StoredMail,
 };
 use checkout::inventory::outbox::OutboxLease;
 use shared::time::Time;
@@ -221,6 +222,51 @@ async fn a_mail_that_cannot_be_sent_is_listed_with_its_reason_until_it_is_tried_
         assert!(mails.retry("arena", "evt_1").await.unwrap());
         assert!(!mails.retry("arena", "evt_1").await.unwrap());
         assert_eq!(ids(&claim(seats).await), ["evt_1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_came_back_stops_its_address_until_that_is_resumed() {
+    for bench in halls().await {
+        let (seats, mails) = (&bench.seats, bench.seats.mails());
+        let bounce = |stopped: &str| Bounce {
+            stopped: stopped.to_owned(),
+            reason: "came back".to_owned(),
+        };
+        let new = mail("evt_1", "ord_1");
+        mails.add(new.clone()).await.unwrap();
+        let waiting = StoredMail {
+            mail: new,
+            state: MailState::Waiting,
+        };
+        assert_eq!(mails.find("evt_1").await.unwrap(), Some(waiting));
+        assert_eq!(mails.find("evt_2").await.unwrap(), None);
+        let unsent = mails.bounce("evt_1", &bounce("hash")).await.unwrap();
+        assert!(!unsent, "no attempt was made");
+        let claimed = claim(seats).await;
+        settle(seats, &claimed[0], MailOutcome::Sent).await;
+        assert!(!mails.bounce("evt_2", &bounce("hash")).await.unwrap());
+        assert!(mails.bounce("evt_1", &bounce("hash")).await.unwrap());
+        assert!(!mails.bounce("evt_1", &bounce("other")).await.unwrap());
+        let listed = mails.failed("arena").await.unwrap();
+        assert_eq!((listed.len(), listed[0].state), (1, MailState::Bounced));
+        assert_eq!(mails.stopped("other").await.unwrap(), None);
+        let why = Some("came back".to_owned());
+        assert_eq!(mails.stopped("hash").await.unwrap(), why);
+
+        mails.resume("hash").await.unwrap();
+        assert_eq!(mails.stopped("hash").await.unwrap(), None);
+        let listed = mails.failed("arena").await.unwrap();
+        assert_eq!(listed[0].state, MailState::Bounced, "it is listed still");
+        assert!(mails.retry("arena", "evt_1").await.unwrap());
+        // Its report comes while it is being sent: the outcome of the attempt changes nothing.
+        let claimed = claim(seats).await;
+        assert!(mails.bounce("evt_1", &bounce("hash")).await.unwrap());
+        settle(seats, &claimed[0], MailOutcome::Sent).await;
+        assert_eq!(records(seats, "ord_1").await[0].state, MailState::Bounced);
+        bench.clock.advance_ms(1_000);
+        assert!(!mails.purge(500).await.unwrap());
+        assert_eq!(mails.stopped("hash").await.unwrap(), None, "gone with it");
     }
 }
 

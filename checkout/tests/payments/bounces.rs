@@ -1,13 +1,15 @@
 //! Mails that come back: what a report does, and that no forged one does anything.
 
-use crate::mails::{done, stages, until};
+use crate::mails::{done, mailing, stages, until};
 use crate::node::ORGANISER_KEY;
 use crate::stage::ProviderStage;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use checkout::inventory::Order;
-use checkout::inventory::mail::{MailRecord, MailState};
+use checkout::inventory::mail::{MailKind, MailOutcome, MailRecord, MailState, NewMail};
+use checkout::inventory::{InLine, Order};
 use serde_json::{Value, json};
+use shared::ids::VisitorId;
+use shared::line_mail::LineMail;
 
 const POSTFIX: &str = include_str!("../fixtures/bounces/postfix.eml");
 const EXIM: &str = include_str!("../fixtures/bounces/exim.eml");
@@ -164,6 +166,47 @@ async fn a_forged_report_stops_no_one() {
         }
         assert_eq!(bought(&stage, "s-A-2").await.1.state, MailState::Sent);
         assert_eq!((listed(&stage).await.len(), server.mails().len()), (0, 2));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_address_of_a_fan_in_line_is_forgotten_once_a_mail_to_it_came_back() {
+    for (stage, _server) in mailing(60).await {
+        let inventory = &stage.node.shop.inventory;
+        let place = InLine::new(&stage.event, VisitorId(7));
+        let mail = LineMail {
+            email: ADA.to_owned(),
+            language: "en".to_owned(),
+            link: "proof".to_owned(),
+            number: Some(7),
+            tell_soon: true,
+        };
+        assert!(stage.node.shop.keep_line_mail(&place, &mail).await.is_ok());
+        let soon = NewMail {
+            id: "mail_soon_1".to_owned(),
+            event: "arena".to_owned(),
+            order: format!("{}.soon", place.visitor),
+            kind: MailKind::Soon,
+            detail: String::new(),
+            created_at: inventory.now(),
+        };
+        inventory.mails().add(soon).await.unwrap();
+        assert_eq!(report(&stage, EXIM, "mail_soon_1", ADA).await, 0, "unsent");
+        let claimed = inventory.mails().claim(false, 1, 60_000).await.unwrap();
+        let settled = inventory.mails().settle(&claimed[0], MailOutcome::Sent);
+        settled.await.unwrap();
+        for (sample, address, bounced) in [
+            (EXIM, "eve@example.org", 0),
+            (EXPIRED, ADA, 0),
+            (EXIM, ADA, 1),
+            (EXIM, ADA, 0),
+        ] {
+            let found = report(&stage, sample, "mail_soon_1", address).await;
+            assert_eq!(found, bounced, "{sample}");
+        }
+        let kept = inventory.line_mails().find(&place).await.unwrap();
+        assert!(kept.is_none());
+        assert_eq!(listed(&stage).await.len(), 0, "of orders alone");
     }
 }
 
