@@ -19,6 +19,8 @@ mod plan_changes;
 mod plans;
 mod read;
 mod sessions;
+#[cfg(test)]
+mod steps;
 mod tickets;
 mod webhooks;
 mod write;
@@ -93,7 +95,7 @@ pub struct Sqlite {
     seat_maps: SeatMaps,
     /// Instructions that SQLite has executed for this engine.
     #[cfg(test)]
-    steps: growth::Steps,
+    steps: steps::Steps,
 }
 
 /// State owned by the writer thread.
@@ -183,7 +185,7 @@ impl Sqlite {
         keys::check(&db, &keys)?;
         let seat_maps = SeatMaps::default();
         #[cfg(test)]
-        let steps = growth::Steps::count(&db);
+        let steps = steps::Steps::count(&db);
         let mut store = Store {
             db,
             clock: clock.clone(),
@@ -488,7 +490,5 @@ fn must_change(rows: usize) -> rusqlite::Result<()> {
     }
 }
 
-#[cfg(test)]
-mod growth;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Tests of what only this engine has: its file.
 
+mod growth;
+
 use super::*;
 use crate::inventory::Inventory;
 use crate::inventory::layout::parse;

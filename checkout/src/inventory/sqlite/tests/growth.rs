@@ -1,36 +1,11 @@
 //! The work of an operation does not grow with the orders that were made before. SQLite has no
 //! statistics here, so that its planner may choose to read all rows of an event instead of one.
 
-use super::*;
+use super::super::steps::Steps;
+use super::super::*;
 use crate::inventory::layout::parse;
 use crate::inventory::{Begun, Best, Buyer, Inventory, Order, Scan, Verdict, Wish};
 use shared::ids::VisitorId;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Number of instructions that SQLite has executed on the connections of one engine.
-#[derive(Clone, Default)]
-pub(super) struct Steps(Arc<AtomicU64>);
-
-impl Steps {
-    pub(super) fn count(db: &Connection) -> Steps {
-        let steps = Steps::default();
-        steps.count_too(db).unwrap();
-        steps
-    }
-
-    pub(super) fn count_too(&self, db: &Connection) -> rusqlite::Result<()> {
-        let count = self.0.clone();
-        let each = move || {
-            count.fetch_add(1, Ordering::Relaxed);
-            false
-        };
-        db.progress_handler(1, Some(each))
-    }
-
-    fn taken(&self) -> u64 {
-        self.0.swap(0, Ordering::Relaxed)
-    }
-}
 
 fn inventory(folder: &tempfile::TempDir, clock: &Clock) -> (Inventory, Steps) {
     let path = folder.path().join("inventory.sqlite");
@@ -40,7 +15,7 @@ fn inventory(folder: &tempfile::TempDir, clock: &Clock) -> (Inventory, Steps) {
     (Inventory::from(sqlite), steps)
 }
 
-struct Hall {
+struct GrowingSale {
     inventory: Inventory,
     steps: Steps,
     clock: Clock,
@@ -49,12 +24,12 @@ struct Hall {
     folder: tempfile::TempDir,
 }
 
-impl Hall {
-    async fn open() -> Hall {
+impl GrowingSale {
+    async fn open() -> GrowingSale {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::manual(Time(1_000_000_000_000));
         let (inventory, steps) = inventory(&folder, &clock);
-        let hall = Hall {
+        let sale = GrowingSale {
             inventory,
             steps,
             clock,
@@ -65,11 +40,11 @@ impl Hall {
         let plan = br#"{"categories": [{"id": "c", "name": "C", "price": 10}],
             "sections": [{"id": "s", "category": "c", "rows": 50, "seats_per_row": 100}]}"#;
         let layout = parse(plan).unwrap();
-        hall.inventory
-            .set_seating(&hall.event, layout)
+        sale.inventory
+            .set_seating(&sale.event, layout)
             .await
             .unwrap();
-        hall
+        sale
     }
 
     async fn fan(&mut self) -> SessionKeys {
@@ -215,9 +190,9 @@ impl Hall {
 
 #[tokio::test]
 async fn no_operation_does_more_work_the_more_orders_there_were() {
-    let mut small = Hall::open().await;
+    let mut small = GrowingSale::open().await;
     small.make_history(5).await;
-    let mut large = Hall::open().await;
+    let mut large = GrowingSale::open().await;
     large.make_history(50).await;
     let (small, large) = (small.measure().await, large.measure().await);
     let mut grown = Vec::new();
