@@ -17,7 +17,7 @@ pub(crate) async fn operations(stage: &Stage) -> Vec<(Method, String, Value)> {
         }
         let path = path
             .replace("{event}", "strict")
-            .replace("{visitor}", "1")
+            .replace("{visitor}", "vis_00000000000000000000000000000001")
             .replace("{order}", "ord_strict_x")
             .replace("{ticket}", "tix_x")
             .replace("{mail}", "evt_x")
