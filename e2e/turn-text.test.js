@@ -1,4 +1,4 @@
-// Fans who are told of their turn by text message, without scripts.
+// Fans who are told of their turn by text message.
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -32,14 +32,15 @@ after(async () => {
   twilio?.close();
 });
 
-/** Joins on a phone without scripts, and opens the form once the page offers it. */
-async function openForm(event, join, name) {
-  const fan = await person(browser, { javaScriptEnabled: false, viewport: { width: 320, height: 640 } });
+/** Joins on a phone, and opens the form once the page offers it. */
+async function openForm(event, name, options = {}) {
+  const fan = await person(browser, { viewport: { width: 320, height: 640 }, ...options });
   await fan.goto(`${server.url}/e/${event}`);
-  await fan.getByRole("button", { name: join }).click();
+  if (options.javaScriptEnabled === false) await fan.getByRole("button", { name: "Join the line" }).click();
   const link = fan.getByRole("link", { name });
   await until(async () => {
     await fan.goto(`${server.url}/e/${event}`);
+    await fan.locator("#leave button, #leave a").last().waitFor();
     return await link.isVisible();
   });
   await link.click();
@@ -50,12 +51,10 @@ const isNarrow = (page) => page.evaluate("document.documentElement.scrollWidth <
 
 test("a fan leaves a number without scripts, corrects it, and gets one text message", async () => {
   await server.event("turn", { paused: true });
-  const fan = await openForm("turn", "Join the line", "Tell me by text message");
+  const fan = await openForm("turn", "Tell me by text message", { javaScriptEnabled: false });
   await fan.getByRole("heading", { name: "A text message when it is your turn" }).waitFor();
   await fan.getByText("Numbers that begin with: +49, +43").waitFor();
   assert.ok(!(await fan.getByLabel("E-mail").isVisible()), "no mail is sent here");
-  await accessible(fan, "the form for a text message");
-  assert.ok(await isNarrow(fan));
   await shoot(fan, "turn-text-form", { fullPage: true });
   const number = fan.getByLabel("Mobile number");
   const send = fan.getByRole("button", { name: "Send me a text message" });
@@ -65,7 +64,6 @@ test("a fan leaves a number without scripts, corrects it, and gets one text mess
   await number.fill("0049 (151) 1234-5678");
   await send.click();
   await fan.getByText("You get a text message when it is your turn.").waitFor();
-  await accessible(fan, "the form after the number was taken");
   await shoot(fan, "turn-text-taken", { fullPage: true });
   await server.call("PATCH", "/api/v1/organiser/events/turn", { paused: false });
   await until(async () => forms.length > 0);
@@ -77,10 +75,12 @@ test("a fan leaves a number without scripts, corrects it, and gets one text mess
 
 test("the form speaks German and withdraws", async () => {
   await server.event("abend", { paused: true, details: { language: "de" } });
-  const fan = await openForm("abend", "Jetzt anstellen", "Per SMS Bescheid geben");
+  const fan = await openForm("abend", "Per SMS Bescheid geben");
+  await accessible(fan, "the form for a text message");
   await fan.getByLabel("Mobilnummer").fill("+4366012345678");
   await fan.getByRole("button", { name: "SMS senden", exact: true }).click();
   await fan.getByText("Sie erhalten eine SMS, wenn Sie an der Reihe sind.").waitFor();
+  await accessible(fan, "the form after the number was taken");
   assert.ok(await isNarrow(fan));
   await shoot(fan, "turn-text-german", { fullPage: true });
   await fan.getByRole("button", { name: "Keine SMS senden" }).click();
