@@ -111,11 +111,11 @@ impl Problem {
 
     /// Creates the problem of a site that sends no messages to fans in line by a channel.
     pub fn no_channel(channel: Channel) -> Problem {
-        let (kind, title) = match channel {
-            Channel::Push => ("no-push", "This site sends no notifications"),
-            Channel::Sms => ("no-sms", "This site sends no text messages"),
-        };
-        Problem::new(StatusCode::NOT_FOUND, kind, title)
+        let status = StatusCode::NOT_FOUND;
+        match channel {
+            Channel::Push => Problem::new(status, "no-push", "This site sends no notifications"),
+            Channel::Sms => Problem::new(status, "no-sms", "This site sends no text messages"),
+        }
     }
 
     /// Creates the problem of a missing or invalid admission token.

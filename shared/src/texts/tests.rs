@@ -274,7 +274,7 @@ fn texts_for_scripts_cannot_end_their_element() {
 }
 
 /// Kinds of refusals that no script shows to a fan.
-const SHOWN_TO_NO_FAN: [&str; 53] = [
+const SHOWN_TO_NO_FAN: [&str; 54] = [
     // The queue page and the pages without scripts have words of their own for them.
     "line-closed",
     "line-not-open",
@@ -282,6 +282,7 @@ const SHOWN_TO_NO_FAN: [&str; 53] = [
     "no-mail",
     "no-pass",
     "no-push",
+    "no-sms",
     "not-waiting",
     "other-place",
     "too-many-places",
