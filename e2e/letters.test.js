@@ -39,7 +39,7 @@ test("an organiser sees each letter with the event's brand, and no script of a l
   await choice("Letter").selectOption("Turn");
   await choice("Language").selectOption("Deutsch");
   await letter.getByText("Sie sind an der Reihe").first().waitFor();
-  await choice("Form").selectOption("Text alone");
+  await choice("Format").selectOption("Text only");
   await letter.locator("pre").getByText("Sie sind an der Reihe").first().waitFor();
   await shoot(organiser, "console-letters-text", { fullPage: true });
   assert.equal(await organiser.locator("iframe").getAttribute("sandbox"), "");

@@ -60,10 +60,10 @@ test("a fan leaves a number without scripts, corrects it, and gets one text mess
   const send = fan.getByRole("button", { name: "Send me a text message" });
   await number.fill("+1 555 0100123");
   await send.click();
-  await fan.getByText("That is no number that a text message can be sent to from here.").waitFor();
+  await fan.getByText("We cannot send text messages to that number.").waitFor();
   await number.fill("0049 (151) 1234-5678");
   await send.click();
-  await fan.getByText("You get a text message when it is your turn.").waitFor();
+  await fan.getByText("You will get a text message when it is your turn.").waitFor();
   await shoot(fan, "turn-text-taken", { fullPage: true });
   await server.call("PATCH", "/api/v1/organiser/events/turn", { paused: false });
   await until(async () => forms.length > 0);
@@ -78,12 +78,12 @@ test("the form speaks German and withdraws", async () => {
   const fan = await openForm("abend", "Per SMS Bescheid geben");
   await accessible(fan, "the form for a text message");
   await fan.getByLabel("Mobilnummer").fill("+4366012345678");
-  await fan.getByRole("button", { name: "SMS senden", exact: true }).click();
+  await fan.getByRole("button", { name: "SMS erhalten", exact: true }).click();
   await fan.getByText("Sie erhalten eine SMS, wenn Sie an der Reihe sind.").waitFor();
   await accessible(fan, "the form after the number was taken");
   assert.ok(await isNarrow(fan));
   await shoot(fan, "turn-text-german", { fullPage: true });
-  await fan.getByRole("button", { name: "Keine SMS senden" }).click();
+  await fan.getByRole("button", { name: "Keine SMS mehr" }).click();
   await fan.getByText("Sie erhalten keine SMS.").waitFor();
   sound(fan);
 });

@@ -43,7 +43,8 @@ pub struct AppContext {
     pub limits: Limits,
     /// Hashes client addresses, alike in all processes that share a store.
     pub address_secret: Secret,
-    /// Signs links that withdraw an address, and hashes addresses to which mails came back. Stays the same.
+    /// Signs ids of mails and links that withdraw an address, and hashes addresses to which mails came back and
+    /// numbers of phones. Stays the same.
     pub mail_secret: Secret,
     /// Requests in flight.
     pub load: Arc<Load>,

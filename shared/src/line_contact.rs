@@ -105,13 +105,25 @@ pub fn check_phone(phone: &str, prefixes: &[String]) -> Result<(), String> {
         .ok_or_else(|| format!("a number that begins with {}", prefixes.join(", ")))
 }
 
-/// Returns a number as people write it without what stands between the digits, and with `+` for a leading `00`.
+/// Returns a number as people write it without what stands between the digits, with `+` for a leading `00`, and
+/// without the `(0)` that is dialled within the country alone.
 pub fn plain_phone(text: &str) -> String {
-    let is_between = |char: char| char.is_whitespace() || "-()/.\u{2011}\u{2013}".contains(char);
-    let plain: String = text.chars().filter(|char| !is_between(*char)).collect();
-    match plain.strip_prefix("00") {
+    // Phones add marks of direction to a number that is copied.
+    let is_between = |char: char| {
+        char.is_whitespace()
+            || "-()/.\u{2011}\u{2013}".contains(char)
+            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let plain = |text: &str| -> String { text.chars().filter(|it| !is_between(*it)).collect() };
+    let abroad = |number: String| match number.strip_prefix("00") {
         Some(rest) => format!("+{rest}"),
-        None => plain,
+        None => number,
+    };
+    match text.split_once("(0)") {
+        Some((code, rest)) if abroad(plain(code)).starts_with('+') => {
+            abroad(plain(code)) + &plain(rest)
+        }
+        _ => abroad(plain(text)),
     }
 }
 
@@ -154,9 +166,13 @@ mod tests {
             "+49 (151) 123-456.78",
             "0049 151/12345678",
             " +4915112345678 ",
+            "+49 (0)151 12345678",
+            "0049(0) 151 12345678",
+            "\u{202a}+4915112345678\u{202c}",
         ] {
             assert_eq!(plain_phone(text), "+4915112345678", "{text}");
         }
         assert_eq!(plain_phone("0151 1234"), "01511234");
+        assert_eq!(plain_phone("(0)151 1234"), "01511234");
     }
 }

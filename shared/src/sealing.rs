@@ -1,6 +1,6 @@
 //! Text sealed at rest with AES-256-GCM, by keys that can be changed.
 
-use crate::crypto::{Secret, decode, encode, hex, sha256, unhex};
+use crate::crypto::{decode, encode, hex, sha256, unhex};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use std::fmt;
 
@@ -19,8 +19,6 @@ pub struct SealingKeys {
 struct SealingKey {
     id: String,
     key: RandomizedNonceKey,
-    /// Key of hashes.
-    hashing: Secret,
 }
 
 impl fmt::Debug for SealingKeys {
@@ -77,16 +75,6 @@ impl SealingKeys {
         key.open(about, sealed)
     }
 
-    /// Returns a hash by which a text is recognised, and from which no one without the key finds it. Another key
-    /// first gives another hash.
-    pub fn hash(&self, text: &str) -> String {
-        let hash = match self.keys.first() {
-            Some(key) => key.hashing.sign(text.as_bytes()),
-            None => sha256(text.as_bytes()),
-        };
-        hex(&hash)
-    }
-
     /// Returns whether a stored text is as these keys would store it now.
     pub fn is_current(&self, stored: &str) -> bool {
         stored.is_empty() || sealed_by(stored) == self.ids().next()
@@ -111,8 +99,7 @@ impl SealingKey {
         let mut id = hex(&sha256(&named));
         id.truncate(ID_CHARS);
         let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).ok()?;
-        let hashing = Secret::derive(&bytes, "hashes of sealed texts");
-        Some(SealingKey { id, key, hashing })
+        Some(SealingKey { id, key })
     }
 
     fn seal(&self, about: &str, text: &str) -> String {
@@ -177,17 +164,6 @@ mod tests {
         let none = SealingKeys::default();
         assert_eq!(none.seal("x", "text"), "text");
         assert!(none.is_current("text") && none.open("x", &sealed).is_none());
-    }
-
-    #[test]
-    fn a_hash_depends_on_the_first_key() {
-        let (old, both, new) = (keys(&["0a"]), keys(&["0b", "0a"]), keys(&["0b"]));
-        assert_eq!(old.hash("x"), old.hash("x"));
-        assert_ne!(old.hash("x"), old.hash("y"));
-        assert_ne!(old.hash("x"), both.hash("x"));
-        assert_eq!(new.hash("x"), both.hash("x"));
-        let none = SealingKeys::default();
-        assert_ne!(old.hash("x"), none.hash("x"));
     }
 
     #[test]

@@ -97,18 +97,18 @@ pub trait LineMessageStore: Send + Sync {
     /// Returns how far the messages of a channel are behind.
     async fn backlog(&self, channel: Channel) -> Result<LineBacklog, Refused>;
 
-    /// Counts a text message at a time, unless that exceeds a bound. Any number of nodes count together, and
+    /// Counts a text message to a number, given by its keyed hash, at a time, unless that exceeds a bound. Any number of nodes count together, and
     /// never more than the bounds.
     async fn count_sms(
         &self,
         event: &EventId,
-        phone: &str,
+        number: &str,
         at: Time,
         bounds: SmsBounds,
     ) -> Result<SmsCount, Refused>;
 
     /// Takes back the count of a message that was certainly not sent.
-    async fn uncount_sms(&self, event: &EventId, phone: &str, at: Time) -> Result<(), Refused>;
+    async fn uncount_sms(&self, event: &EventId, number: &str, at: Time) -> Result<(), Refused>;
 }
 
 /// Returns the sealed column of a subscription or a number.
@@ -159,9 +159,4 @@ fn personal<'a>(keys: &'a SealingKeys, place: &'a InLine) -> Personal<'a> {
 pub(super) fn day_count(at: Time) -> String {
     const DAY_MS: i64 = 24 * 3_600_000;
     format!("sms day {}", at.0.div_euclid(DAY_MS))
-}
-
-/// Returns the name of the count of a number, which does not tell it.
-pub(super) fn number_count(keys: &SealingKeys, event: &EventId, phone: &str) -> String {
-    keys.hash(&format!("sms number\n{event}\n{phone}"))
 }

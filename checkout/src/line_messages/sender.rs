@@ -85,15 +85,18 @@ impl MessageSender {
 
     async fn deliver(&self, queued: &QueuedMessage) -> MessageOutcome {
         let Some(contact) = &queued.contact else {
+            // Its key is gone.
+            count_failure(queued.channel, FailureKind::Refused);
             return MessageOutcome::Done;
         };
+        let event = &queued.place.event;
+        let facts = self.shop.event_facts(event).await;
         let now = self.shop.inventory.now();
         if queued.claim_by <= now {
             count_failure(queued.channel, FailureKind::Missed);
             return MessageOutcome::Done;
         }
-        let event = &queued.place.event;
-        let Some(facts) = self.shop.event_facts(event).await else {
+        let Some(facts) = facts else {
             // The waiting room does not answer.
             return again(queued, now, None);
         };

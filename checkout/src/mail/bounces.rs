@@ -8,17 +8,20 @@ use super::message::address_of;
 use super::sender::bounded;
 use crate::app::Shop;
 use crate::inventory::mail::{Bounce, MailKind, MailState, NewMail, StoredMail};
-use crate::inventory::{InLine, Refused};
-use crate::text::is_id;
-use shared::crypto::encode;
+use crate::inventory::{InLine, Refused, comparable};
+use shared::crypto::{decode, encode};
 use shared::ids::EventId;
+use shared::time::Time;
 
-/// MailRecipient of a mail, as it is known now.
+/// Longest id of a mail.
+const ID_BYTES_MAX: usize = 200;
+
+/// Recipient of a mail, as known now.
 enum MailRecipient {
     /// The buyer of an order, with the address.
     Buyer(String),
-    /// A fan in line, with the address.
-    Fan(InLine, String),
+    /// A fan in line, with the address and when it was left.
+    Fan(InLine, String, Time),
 }
 
 impl Shop {
@@ -35,29 +38,41 @@ impl Shop {
             Ok(report) => report,
             Err(why) => return Ok(Err(why)),
         };
-        let Some(id) = report.mail.as_deref().filter(|id| is_id(id)) else {
+        let Some(ProvenId { id, mac }) = report.mail.as_deref().and_then(ProvenId::read) else {
             return Ok(Ok(None));
         };
         let Some(stored) = self.inventory.mails().find(id).await? else {
             return Ok(Ok(None));
         };
-        let has_bounced = self.bounce(&stored, &report.failed).await?;
+        let has_bounced = self.bounce(&stored, &mac, &report.failed).await?;
         if has_bounced {
             count_bounced(stored.mail.kind);
         }
         Ok(Ok(has_bounced.then_some(stored.mail)))
     }
 
+    /// Returns the name of a mail in its `Message-ID`, without the domain: its id, and the proof that it was sent to
+    /// this address. It is the same for every attempt, and another once an organiser sends the mail again.
+    pub fn message_id(&self, id: &str, created_at: Time, address: &str) -> String {
+        let mac = self.site.mail_secret.sign(&signed(id, created_at, address));
+        format!("{id}.{}", encode(&mac))
+    }
+
     /// Records that a mail came back, if its recipient is among these.
     async fn bounce(
         &self,
         StoredMail { mail, state }: &StoredMail,
+        mac: &[u8],
         failed: &[FailedRecipient],
     ) -> Result<bool, Refused> {
         let Some(recipient) = self.recipient(mail).await? else {
             return Ok(false);
         };
-        let (MailRecipient::Buyer(address) | MailRecipient::Fan(_, address)) = &recipient;
+        let (MailRecipient::Buyer(address) | MailRecipient::Fan(_, address, _)) = &recipient;
+        let signed = signed(&mail.id, mail.created_at, address);
+        if !self.site.mail_secret.verify(&signed, mac) {
+            return Ok(false);
+        }
         let Some(hash) = self.address_hash(address) else {
             return Ok(false);
         };
@@ -65,21 +80,17 @@ impl Shop {
         let failed = failed.iter().find(|one| one.addresses.iter().any(is_it));
         match (failed, recipient) {
             (None, _) => Ok(false),
-            (Some(failed), MailRecipient::Fan(place, _)) => {
-                let counts = failed.is_permanent && *state == MailState::Sent;
+            (Some(failed), MailRecipient::Fan(place, _, created_at)) => {
+                let counts = failed.is_gone && *state == MailState::Sent;
                 if counts {
                     let mails = self.inventory.line_mails();
-                    mails.remove(&place, self.inventory.now()).await?;
+                    mails.remove(&place, created_at).await?;
                 }
                 Ok(counts)
             }
             (Some(failed), MailRecipient::Buyer(address)) => {
                 let bounce = Bounce {
-                    stopped: if failed.is_permanent {
-                        hash
-                    } else {
-                        String::new()
-                    },
+                    stopped: if failed.is_gone { hash } else { String::new() },
                     reason: in_words(&failed.reason, &address),
                 };
                 self.inventory.mails().bounce(&mail.id, &bounce).await
@@ -96,7 +107,7 @@ impl Shop {
                     return Ok(None);
                 };
                 let row = self.inventory.line_mails().find(&place).await?;
-                Ok(row.map(|row| MailRecipient::Fan(place, row.mail.email)))
+                Ok(row.map(|row| MailRecipient::Fan(place, row.mail.email, row.created_at)))
             }
             MailKind::Confirmed | MailKind::Refunded | MailKind::Cancelled | MailKind::Changed => {
                 Ok(self.buyer_address(mail).await?.map(MailRecipient::Buyer))
@@ -148,6 +159,27 @@ impl Shop {
         let hashed = format!("bounced\n{address}");
         Some(encode(&self.site.mail_secret.sign(hashed.as_bytes())))
     }
+}
+
+/// Name of a mail in a report.
+struct ProvenId<'a> {
+    id: &'a str,
+    mac: Vec<u8>,
+}
+
+impl ProvenId<'_> {
+    fn read(name: &str) -> Option<ProvenId<'_>> {
+        let (id, mac) = name.rsplit_once('.')?;
+        // Postgres takes no NUL.
+        let is_id = id.len() <= ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic());
+        let mac = decode(mac).filter(|_| is_id)?;
+        Some(ProvenId { id, mac })
+    }
+}
+
+/// Returns the text that proves to whom a mail was sent.
+fn signed(id: &str, created_at: Time, address: &str) -> Vec<u8> {
+    format!("message\n{id}\n{}\n{}", created_at.0, comparable(address)).into_bytes()
 }
 
 /// Returns the answer of a mail server as the reason, without the address of the recipient.

@@ -20,8 +20,8 @@ pub(super) struct DeliveryReport {
 pub(super) struct FailedRecipient {
     /// Addresses by which the report names the recipient: as it was sent to, and as it was forwarded to.
     pub(super) addresses: Vec<String>,
-    /// Whether no mail to the address will arrive (5.x.x).
-    pub(super) is_permanent: bool,
+    /// Whether the address has no mailbox, so that no mail to it will arrive.
+    pub(super) is_gone: bool,
     /// Answer of the mail server, which may hold the address.
     pub(super) reason: String,
 }
@@ -106,20 +106,42 @@ fn failed_recipient(group: &Fields) -> Option<FailedRecipient> {
     });
     let status = first_word(group.get("status").unwrap_or_default());
     let diagnostic = after_type(group.get("diagnostic-code").unwrap_or_default());
-    let class = if status.is_empty() {
-        diagnostic
-    } else {
-        status
-    };
     let reason = match diagnostic.contains(status) {
         true => diagnostic.to_owned(),
         false => format!("{status} {diagnostic}"),
     };
     Some(FailedRecipient {
         addresses: addresses.collect(),
-        is_permanent: class.starts_with('5'),
+        is_gone: is_gone(code(status, diagnostic)),
         reason: reason.trim().to_owned(),
     })
+}
+
+/// Returns the enhanced status code (RFC 3463), from the answer of the mail server where the status says no more than
+/// that it failed.
+fn code<'a>(status: &'a str, diagnostic: &'a str) -> &'a str {
+    let says_more = !status.is_empty() && !status.ends_with(".0.0");
+    let is_code = |word: &&str| {
+        let mut numbers = word.split('.');
+        let is_class = matches!(numbers.next(), Some("2" | "4" | "5"));
+        let mut details = 0;
+        let are_numbers = numbers.all(|number| {
+            details += 1;
+            (1..=3).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        is_class && are_numbers && details == 2
+    };
+    let mut words = diagnostic.split(|c: char| c.is_ascii_whitespace() || c == '-');
+    let told = words.find(is_code).filter(|_| !says_more);
+    told.unwrap_or(status)
+}
+
+/// Returns whether a code says so of a mailbox: the address is wrong (5.1, but for the codes about the sender), or no
+/// longer in use (5.2.1). All others are about the mail, the sender, or a state that passes, such as a full mailbox,
+/// a sender that is blocked, or a record that has lapsed.
+fn is_gone(code: &str) -> bool {
+    let is_about_sender = ["5.1.7", "5.1.8"].contains(&code);
+    code.starts_with("5.1.") && !is_about_sender || code == "5.2.1"
 }
 
 /// Returns a value without the type in front of it, such as `rfc822;` or `smtp;`.
@@ -157,7 +179,7 @@ mod tests {
 
     #[test]
     fn reports_of_well_known_mail_servers_are_read_with_either_end_of_a_line() {
-        for (sample, is_permanent, reason) in [
+        for (sample, is_gone, reason) in [
             (
                 POSTFIX,
                 true,
@@ -189,14 +211,36 @@ mod tests {
                 };
                 assert!(failed.addresses.iter().all(|it| it == "ada@example.org"));
                 assert!(!failed.addresses.is_empty());
-                assert_eq!(
-                    (failed.is_permanent, &*failed.reason),
-                    (is_permanent, reason)
-                );
+                assert_eq!((failed.is_gone, &*failed.reason), (is_gone, reason));
             }
         }
         let delayed = DeliveryReport::read(filled(DELAYED).as_bytes()).unwrap();
         assert_eq!(delayed.failed, []);
+    }
+
+    #[test]
+    fn only_an_address_without_a_mailbox_is_gone() {
+        for (status, diagnostic, gone) in [
+            ("5.1.1", "", true),
+            ("5.1.10", "550 5.1.10 null MX", true),
+            ("5.2.1", "550 5.2.1 disabled", true),
+            ("5.0.0", "550-5.1.1 unknown", true),
+            ("", "550 5.1.6 moved", true),
+            ("5.0.0", "550 unknown user", false),
+            ("5.0.0", "550 5.7.26 unauthenticated, see 5.1.1", false),
+            ("5.1.8", "550 5.1.8 the sender's domain is not known", false),
+            ("5.2.2", "552 5.2.2 mailbox full", false),
+            ("5.3.4", "552 5.3.4 too large", false),
+            ("5.7.1", "550 5.7.1 blocked", false),
+            ("4.1.1", "450 4.1.1 unknown yet", false),
+            ("5.1", "5.1.", false),
+        ] {
+            assert_eq!(
+                is_gone(code(status, diagnostic)),
+                gone,
+                "{status} {diagnostic}"
+            );
+        }
     }
 
     #[test]
@@ -206,7 +250,7 @@ mod tests {
         let report = DeliveryReport::read(bare.as_bytes()).unwrap();
         let failed = FailedRecipient {
             addresses: vec!["ada@example.org".to_owned()],
-            is_permanent: false,
+            is_gone: false,
             reason: String::new(),
         };
         assert_eq!((report.mail, report.failed), (None, vec![failed]));

@@ -1,7 +1,6 @@
 //! From a letter to the bytes that the mail server is handed (RFC 5322, MIME).
 
 use super::letter::{Letter, TicketBlock};
-use crate::inventory::mail::NewMail;
 use crate::qr_picture::picture;
 use lettre::Address;
 use lettre::address::Envelope;
@@ -27,20 +26,20 @@ pub(super) struct Origin {
     pub(super) return_path: Address,
 }
 
-/// Writes a letter. Every attempt has the same `Message-ID`, so that mailboxes may know a duplicate.
+/// Writes a letter, with an id that every attempt has, so that mailboxes may know a duplicate.
 ///
 /// # Errors
 /// Why it cannot be written.
 pub(super) fn seal(
     origin: &Origin,
     letter: &Letter,
-    mail: &NewMail,
+    id: &str,
     now: Time,
 ) -> Result<Sealed, String> {
     let (sender, (address, name)) = (&origin.sender, &letter.to);
     let to = address_of(address).ok_or("the address is none that a mail can be sent to")?;
     let name = Some(one_line(name)).filter(|name| !name.trim().is_empty());
-    let id = format!("<{}@{}>", mail.id, sender.email.domain());
+    let id = format!("<{id}@{}>", sender.email.domain());
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now.seconds().max(0).unsigned_abs());
     let mut builder = Message::builder()
         .from(sender.clone())
@@ -136,22 +135,10 @@ pub(super) fn address_of(text: &str) -> Option<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::mail::MailKind;
     use crate::mail::letter::LetterBlock;
     use shared::texts::Language;
 
     const EVIL: &str = "Night\r\nBcc: evil@b.example\r\n\r\n<script>alert(1)</script>\u{202e}";
-
-    fn mail() -> NewMail {
-        NewMail {
-            id: "evt_1".to_owned(),
-            event: "night".to_owned(),
-            order: "ord_1".to_owned(),
-            kind: MailKind::Confirmed,
-            detail: String::new(),
-            created_at: Time(0),
-        }
-    }
 
     fn letter(address: &str, text: &str) -> Letter {
         let text = || text.to_owned();
@@ -187,7 +174,7 @@ mod tests {
     }
 
     fn sealed(letter: &Letter) -> Result<Sealed, String> {
-        seal(&origin(), letter, &mail(), Time(1_800_000_000_000))
+        seal(&origin(), letter, "evt_1", Time(1_800_000_000_000))
     }
 
     #[test]
@@ -285,7 +272,7 @@ mod tests {
             let sealed = seal(
                 &origin(),
                 &letter("ada@example.org", "Ada"),
-                &mail(),
+                "evt_1",
                 Time(at),
             );
             String::from_utf8(sealed.unwrap().content).unwrap()

@@ -142,7 +142,9 @@ impl Sender {
     /// Seals a letter and hands it over.
     pub(super) async fn post(&self, mail: &QueuedMail, letter: &Letter) -> MailOutcome {
         let now = self.now();
-        let sealed = seal(&self.mailer.origin, letter, &mail.mail, now);
+        let (row, (address, _)) = (&mail.mail, &letter.to);
+        let id = self.shop.message_id(&row.id, row.created_at, address);
+        let sealed = seal(&self.mailer.origin, letter, &id, now);
         let sealed = match sealed.and_then(|sealed| self.mailer.signed(sealed, now)) {
             Ok(sealed) => sealed,
             Err(why) => return failed(mail, why),

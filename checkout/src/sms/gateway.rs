@@ -8,6 +8,8 @@ use crate::line_messages::{FailureKind, Gateway, Handover, TurnMessage};
 use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
+use shared::crypto::encode;
+use shared::ids::EventId;
 use shared::line_contact::{Channel, LineContact, LineSms, check_phone};
 use shared::outbound::{OutboundAnswer, OutboundFailureKind};
 use url::form_urlencoded;
@@ -17,7 +19,9 @@ const VALIDITY_SECONDS_MAX: i64 = 36_000;
 /// Code of an account or a token that is wrong.
 const DENIED: u32 = 20_003;
 /// Codes of a number that is none, of a phone that takes no text messages, and of one whose owner asked for none.
-const GONE: [u32; 4] = [21_211, 21_610, 21_612, 21_614];
+const GONE: [u32; 3] = [21_211, 21_610, 21_614];
+/// Code of a queue that is full.
+const BUSY: u32 = 21_611;
 
 /// What is known of an attempt.
 enum Handed {
@@ -48,7 +52,8 @@ impl Gateway for SmsGateway {
             return Handover::Never(FailureKind::Refused);
         }
         let (messages, event, at) = (shop.inventory.line_messages(), message.event, message.now);
-        let counted = messages.count_sms(event, &sms.phone, at, self.bounds);
+        let number = number_hash(shop, message.event, &sms.phone);
+        let counted = messages.count_sms(event, &number, at, self.bounds);
         match counted.await {
             Ok(SmsCount::Counted) => {}
             Ok(SmsCount::NumberIsFull) => return Handover::Never(FailureKind::NumberFull),
@@ -65,11 +70,18 @@ impl Gateway for SmsGateway {
             Handed::Perhaps(attempt) => attempt,
             Handed::Not(attempt) => {
                 // If that fails, one message less is sent.
-                let _ = messages.uncount_sms(event, &sms.phone, at).await;
+                let _ = messages.uncount_sms(event, &number, at).await;
                 attempt
             }
         }
     }
+}
+
+/// Returns the keyed hash of a number, by which messages to it are counted. It does not depend on the keys that seal
+/// personal data, which are changed.
+fn number_hash(shop: &Shop, event: &EventId, phone: &str) -> String {
+    let hashed = format!("sms number\n{event}\n{phone}");
+    encode(&shop.site.mail_secret.sign(hashed.as_bytes()))
 }
 
 impl SmsGateway {
@@ -125,6 +137,7 @@ impl SmsGateway {
             _ if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
                 Handed::Perhaps(deferred)
             }
+            _ if code == BUSY => Handed::Not(deferred),
             _ if GONE.contains(&code) => Handed::Not(Handover::Never(FailureKind::Gone)),
             _ => {
                 let (event, status) = (message.event, status.as_u16());

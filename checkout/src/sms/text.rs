@@ -72,7 +72,9 @@ pub(super) fn text(message: &TurnMessage<'_>, code: &str, public_url: &str) -> S
         None => (write("").encode_utf16().count(), OTHER_MAX),
     };
     let name = alike(&message.facts.name);
-    let is_readable = name.chars().any(char::is_alphanumeric);
+    // A name whose letters were mostly left out says nothing.
+    let letters = |text: &str| text.chars().filter(|char| char.is_alphanumeric()).count();
+    let is_readable = letters(&name) > 0 && 3 * letters(&name) >= 2 * letters(&message.facts.name);
     let name = if is_readable {
         name.trim()
     } else {
@@ -165,13 +167,13 @@ mod tests {
         let berlin = Some("Europe/Berlin");
         assert_eq!(
             written("night", "Arena Night", berlin, "en"),
-            "Arena Night: it is your turn. Come by 20:05 (UTC+1): https://tickets.arena.example/e/night"
+            "Arena Night: it is your turn. Enter by 20:05 (UTC+1): https://tickets.arena.example/e/night"
         );
         assert_eq!(
             written("night", "Die große Nacht", berlin, "de"),
             "Die große Nacht: Sie sind an der Reihe. Kommen Sie bis 20:05 Uhr (UTC+1): https://tickets.arena.example/e/night"
         );
-        assert!(written("night", "N", None, "en").contains("Come by 19:05 (UTC): "));
+        assert!(written("night", "N", None, "en").contains("Enter by 19:05 (UTC): "));
     }
 
     #[test]

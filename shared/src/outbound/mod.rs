@@ -68,11 +68,11 @@ impl Resolver for SystemResolver {
 pub enum OutboundFailureKind {
     /// The host has no address to which requests may go.
     Forbidden,
-    /// The host is not found, takes no connection, or has no certificate that is trusted.
+    /// The host is not found, takes no connection, or has no certificate that is trusted: nothing was sent.
     Unreachable,
     /// The connection was lost before an answer was read: the request may have had its effect.
     Lost,
-    /// There was no answer in time.
+    /// There was no answer in time: the request may have had its effect.
     Timeout,
 }
 
@@ -212,10 +212,13 @@ impl Outbound {
         *request.headers_mut() = headers;
         let mut driver = JoinSet::new();
         let Ok(answer) = timeout(self.patience, self.ask(url, request, &mut driver)).await else {
-            return Err(OutboundFailure {
-                kind: OutboundFailureKind::Timeout,
-                why: format!("no answer within {} seconds", self.patience.as_secs()),
-            });
+            let why = format!("no answer within {} seconds", self.patience.as_secs());
+            // Nothing was sent before the connection was driven.
+            if driver.is_empty() {
+                return Err(OutboundFailure::unreachable(why));
+            }
+            let kind = OutboundFailureKind::Timeout;
+            return Err(OutboundFailure { kind, why });
         };
         let (head, mut body) = answer?.into_parts();
         let mut read = Vec::new();

@@ -220,7 +220,7 @@ async fn the_page_takes_and_withdraws_a_number_without_scripts() {
     let (status, page) = post_form(&stage, &ada, "phone=0049+(151)+1234-5678").await;
     assert_eq!(status, StatusCode::OK, "{page}");
     assert!(
-        page.contains("You get a text message when it is your turn."),
+        page.contains("You will get a text message when it is your turn."),
         "{page}"
     );
     assert!(page.contains("Numbers that begin with: +49, +43"), "{page}");
@@ -232,7 +232,7 @@ async fn the_page_takes_and_withdraws_a_number_without_scripts() {
     assert!(is_kept(&stage, &visitor).await);
     let (status, page) = post_form(&stage, &ada, "phone=&off=1").await;
     assert_eq!(status, StatusCode::OK, "{page}");
-    assert!(page.contains("No text message is sent to you."), "{page}");
+    assert!(page.contains("You will get no text message."), "{page}");
     assert!(!is_kept(&stage, &visitor).await);
     // It goes with the place, too.
     leave(&stage, &ada, PHONE).await;
@@ -250,7 +250,7 @@ async fn a_site_without_a_gateway_offers_no_text_messages() {
     let (status, page) = post_form(&stage, &ada, "phone=%2B4915112345678").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(
-        page.contains("There are no text messages for this line."),
+        page.contains("This line has no text messages."),
         "{page}"
     );
 }

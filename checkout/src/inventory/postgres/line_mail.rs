@@ -22,6 +22,9 @@ const KEEP: &str = "insert into fairline.line_mail (event, visitor, email, link,
         email = excluded.email, link = excluded.link, language = excluded.language, created_at = excluded.created_at,
         number = excluded.number, soon = excluded.soon";
 
+const REMOVE: &str =
+    "delete from fairline.line_mail where event = $1 and visitor = $2 and created_at <= $3";
+
 const FIND: &str =
     "select event, visitor, email, link, language, created_at, number, soon from fairline.line_mail
     where event = $1 and visitor = $2";
@@ -61,7 +64,8 @@ impl LineMailStore for Postgres {
     async fn keep(&self, place: &InLine, mail: &LineMail) -> Result<(), Refused> {
         let shard = self.shard_of(&place.event).await?;
         // One that was left before the event moved is in another database.
-        self.remove(place, Time(i64::MAX)).await?;
+        self.fetch_each(|_| named(REMOVE, place).bind(i64::MAX))
+            .await?;
         let now = shard.clock.now();
         let columns = LineMailColumns::seal(&shard.keys, place, mail, now);
         let keep = named(KEEP, place).bind(columns.email).bind(columns.link);
@@ -72,7 +76,7 @@ impl LineMailStore for Postgres {
     }
 
     async fn find(&self, place: &InLine) -> Result<Option<LineMailRow>, Refused> {
-        let rows = self.fetch_each(|_| named(FIND, place)).await?;
+        let rows = self.fetch_all(|_| named(FIND, place)).await?;
         let keys = &self.shards[0].keys;
         let mut found = rows.iter().filter_map(|row| {
             let (place, columns) = read(row)?;
@@ -94,9 +98,7 @@ impl LineMailStore for Postgres {
     }
 
     async fn remove(&self, place: &InLine, until: Time) -> Result<(), Refused> {
-        let delete =
-            "delete from fairline.line_mail where event = $1 and visitor = $2 and created_at <= $3";
-        self.fetch_each(|_| named(delete, place).bind(until.0))
+        self.fetch_all(|_| named(REMOVE, place).bind(until.0))
             .await?;
         Ok(())
     }

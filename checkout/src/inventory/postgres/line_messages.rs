@@ -24,13 +24,23 @@ const KEEP: &str =
 const FIND: &str =
     "select contact from fairline.line_message where event = $1 and visitor = $2 and channel = $3";
 
-const REMOVE: &str =
-    "delete from fairline.line_message where event = $1 and visitor = $2 and channel = $3";
+/// Rows of `line_push` are those of nodes of the version before, here and below.
+const REMOVE: &str = "with left_over as (delete from fairline.line_push
+        where event = $1 and visitor = $2 and $3 = 'push')
+    delete from fairline.line_message where event = $1 and visitor = $2 and channel = $3";
+
+const TAKE_OVER: &str = "with moved as (delete from fairline.line_push p
+        using unnest($1::text[], $2::text[]) as w(event, visitor)
+        where p.event = w.event and p.visitor = w.visitor and p.claim_by is null
+        returning p.event, p.visitor, p.subscription, p.created_at)
+    insert into fairline.line_message (event, visitor, channel, contact, created_at)
+    select event, visitor, 'push', subscription, created_at from moved
+    on conflict (event, visitor, channel) do nothing";
 
 const CALL: &str =
     "update fairline.line_message m set claim_by = w.claim_by, next_at = $4, called_at = $4
     from unnest($1::text[], $2::text[], $3::bigint[]) as w(event, visitor, claim_by)
-    where m.event = w.event and m.visitor = w.visitor and m.claim_by is null";
+    where m.event = w.event and m.visitor = w.visitor and m.claim_by is null and w.claim_by > $4";
 
 /// Materialized, as each claim of a limited number here.
 const CLAIM: &str = "with due as materialized (
@@ -46,10 +56,9 @@ const AGAIN: &str = "update fairline.line_message set next_at = $5
 const DONE: &str = "delete from fairline.line_message
     where event = $1 and visitor = $2 and channel = $3 and attempts = $4";
 
-/// Rows of `line_push` are those of the version before.
 const PURGE: &str = "with left_over as (delete from fairline.line_push where (event, visitor) in
         (select event, visitor from fairline.line_push
-            where created_at <= $1 and ($2::text is null or event = $2) limit $3)),
+            where created_at <= $1 and ($2::text is null or event = $2) and coalesce(claim_by, 0) <= $4 limit $3)),
     gone as (delete from fairline.line_message where (event, visitor, channel) in
         (select event, visitor, channel from fairline.line_message
             where created_at <= $1 and ($2::text is null or event = $2) and coalesce(claim_by, 0) <= $4 limit $3)
@@ -76,7 +85,7 @@ impl LineMessageStore for Postgres {
         let shard = self.shard_of(&place.event).await?;
         let channel = contact.channel();
         // One that was left before the event moved is in another database.
-        self.remove(place, channel).await?;
+        self.fetch_each(|_| named(REMOVE, place, channel)).await?;
         let column = seal_contact(&shard.keys, place, contact);
         let keep = named(KEEP, place, channel).bind(column);
         shard.reader().fetch(keep.bind(shard.clock.now().0)).await?;
@@ -93,7 +102,7 @@ impl LineMessageStore for Postgres {
     }
 
     async fn remove(&self, place: &InLine, channel: Channel) -> Result<(), Refused> {
-        self.fetch_each(|_| named(REMOVE, place, channel)).await?;
+        self.fetch_all(|_| named(REMOVE, place, channel)).await?;
         Ok(())
     }
 
@@ -106,9 +115,13 @@ impl LineMessageStore for Postgres {
         let visitors: Vec<String> = visitors.collect();
         let claim_by: Vec<i64> = turns.iter().map(|(_, claim_by)| claim_by.0).collect();
         let each = self.shards.iter().map(|shard| {
+            let take_over = query(TAKE_OVER).bind(events.clone()).bind(visitors.clone());
             let call = query(CALL).bind(events.clone()).bind(visitors.clone());
             let call = call.bind(claim_by.clone()).bind(shard.clock.now().0);
-            shard.reader().fetch(call)
+            async move {
+                shard.reader().fetch(take_over).await?;
+                shard.reader().fetch(call).await
+            }
         });
         // All of them: the place in the outbox moves after this.
         try_join_all(each).await?;
@@ -183,12 +196,12 @@ impl LineMessageStore for Postgres {
     async fn count_sms(
         &self,
         event: &EventId,
-        phone: &str,
+        number: &str,
         at: Time,
         bounds: SmsBounds,
     ) -> Result<SmsCount, Refused> {
         let first = &self.shards[0];
-        let (day, number) = (day_count(at), number_count(&first.keys, event, phone));
+        let day = day_count(at);
         let count = |event: &str, name: &str, most: u32| {
             let count = query(COUNT).bind(event.to_owned()).bind(name.to_owned());
             first.reader().fetch(count.bind(at.0).bind(i64::from(most)))
@@ -196,7 +209,7 @@ impl LineMessageStore for Postgres {
         if count("", &day, bounds.in_day).await?.is_empty() {
             return Ok(SmsCount::DayIsFull);
         }
-        let counted = count(event.as_str(), &number, bounds.to_number).await;
+        let counted = count(event.as_str(), number, bounds.to_number).await;
         if matches!(&counted, Ok(rows) if !rows.is_empty()) {
             return Ok(SmsCount::Counted);
         }
@@ -206,11 +219,11 @@ impl LineMessageStore for Postgres {
         Ok(SmsCount::NumberIsFull)
     }
 
-    async fn uncount_sms(&self, event: &EventId, phone: &str, at: Time) -> Result<(), Refused> {
+    async fn uncount_sms(&self, event: &EventId, number: &str, at: Time) -> Result<(), Refused> {
         let first = &self.shards[0];
-        let (day, number) = (day_count(at), number_count(&first.keys, event, phone));
-        for (event, name) in [("", day), (event.as_str(), number)] {
-            let uncount = query(UNCOUNT).bind(event.to_owned()).bind(name);
+        let day = day_count(at);
+        for (event, name) in [("", &*day), (event.as_str(), number)] {
+            let uncount = query(UNCOUNT).bind(event.to_owned()).bind(name.to_owned());
             first.reader().fetch(uncount).await?;
         }
         Ok(())

@@ -208,7 +208,7 @@ impl MailQueue for Postgres {
     }
 
     async fn find(&self, id: &str) -> Result<Option<StoredMail>, Refused> {
-        let rows = self.fetch_each(|_| query(FIND).bind(id)).await?;
+        let rows = self.fetch_all(|_| query(FIND).bind(id)).await?;
         // All databases seal with the same keys.
         let read = |row: &PgRow| {
             let mail = read_mail(0, &self.shards[0], row)?.mail;
@@ -223,7 +223,7 @@ impl MailQueue for Postgres {
             let update = query(BOUNCE).bind(id).bind(&bounce.stopped);
             update.bind(&bounce.reason).bind(now.0)
         };
-        Ok(!self.fetch_each(update).await?.is_empty())
+        Ok(!self.fetch_all(update).await?.is_empty())
     }
 
     async fn stopped(&self, hash: &str) -> Result<Option<String>, Refused> {
@@ -234,7 +234,7 @@ impl MailQueue for Postgres {
 
     async fn resume(&self, hash: &str) -> Result<(), Refused> {
         let update = "update fairline.mail set bounced_to = '' where bounced_to = $1";
-        self.fetch_each(|_| query(update).bind(hash)).await?;
+        self.fetch_all(|_| query(update).bind(hash)).await?;
         Ok(())
     }
 

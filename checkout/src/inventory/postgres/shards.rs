@@ -7,7 +7,7 @@ use super::database::{Database, QueryError, Statement};
 use super::engine::at_least_one;
 use super::shard::Shard;
 use crate::inventory::model::*;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use shared::group_commit::Unavailable;
 use shared::ids::EventId;
 use shared::time::Time;
@@ -55,6 +55,20 @@ impl Postgres {
         let fetching = shards.map(|shard| pool(shard).fetch(query(shard.clock.now())));
         let rows = at_least_one(join_all(fetching).await)?;
         Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// As `fetch_each`, and fails if any database does, so that none is left out.
+    pub(super) async fn fetch_all<'q>(
+        &self,
+        query: impl Fn(Time) -> Statement<'q>,
+    ) -> Result<Vec<PgRow>, Refused> {
+        let shards = self.shards.iter();
+        let fetching = shards.map(|shard| shard.reader().fetch(query(shard.clock.now())));
+        Ok(try_join_all(fetching)
+            .await?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     /// Executes a statement on the first database that answers, as any of them will do.

@@ -24,7 +24,7 @@ const KNOWN: &str = "select 1 from line_message where event = ?1 and visitor = ?
 const REMOVE: &str = "delete from line_message where event = ?1 and visitor = ?2 and channel = ?3";
 
 const CALL: &str = "update line_message set claim_by = ?3, next_at = ?4, called_at = ?4
-    where event = ?1 and visitor = ?2 and claim_by is null";
+    where event = ?1 and visitor = ?2 and claim_by is null and ?3 > ?4";
 
 const DUE: &str = "select event, visitor from line_message where channel = ?3 and next_at <= ?1
     order by next_at limit ?2";
@@ -217,11 +217,11 @@ impl LineMessageStore for Sqlite {
     async fn count_sms(
         &self,
         event: &EventId,
-        phone: &str,
+        number: &str,
         at: Time,
         bounds: SmsBounds,
     ) -> Result<SmsCount, Refused> {
-        let (event, number) = (event.clone(), number_count(&self.keys, event, phone));
+        let (event, number) = (event.clone(), number.to_owned());
         self.step(move |store, _| {
             store.write()?;
             let day = day_count(at);
@@ -239,8 +239,8 @@ impl LineMessageStore for Sqlite {
         .await
     }
 
-    async fn uncount_sms(&self, event: &EventId, phone: &str, at: Time) -> Result<(), Refused> {
-        let (event, number) = (event.clone(), number_count(&self.keys, event, phone));
+    async fn uncount_sms(&self, event: &EventId, number: &str, at: Time) -> Result<(), Refused> {
+        let (event, number) = (event.clone(), number.to_owned());
         self.step(move |store, _| {
             store.write()?;
             store.db.execute(UNCOUNT, params!["", day_count(at)])?;
