@@ -191,7 +191,6 @@ async fn subscriptions_are_never_stored_in_clear() {
         bench.subscribe(&ada, "ada").await;
         let messages = bench.seats.line_messages();
         messages.keep(&ada, &sms(PHONE)).await.unwrap();
-        assert_eq!(bench.count_text(PHONE).await, SmsCount::Counted);
         let stored = bench.everything_stored();
         for secret in ["push.example", "a secret", "a key", "15112345678"] {
             assert!(!stored.contains(secret), "{secret} is in clear");

@@ -106,6 +106,7 @@ async fn reports_of_all_mail_servers_count_and_a_mail_that_is_sent_again_may_com
             let reason = back.reason.as_deref().unwrap();
             assert!(reason.starts_with("came back: 5"), "{reason}");
             assert!(!reason.contains(ADA), "{reason}");
+            stage.clock.advance_ms(1);
             stage.post_as_organiser(&retry).await;
             server.until(count + 1).await;
             let before = mail;

@@ -249,8 +249,5 @@ async fn a_site_without_a_gateway_offers_no_text_messages() {
     assert_problem(&refused, 404, "no-sms");
     let (status, page) = post_form(&stage, &ada, "phone=%2B4915112345678").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert!(
-        page.contains("This line has no text messages."),
-        "{page}"
-    );
+    assert!(page.contains("This line has no text messages."), "{page}");
 }

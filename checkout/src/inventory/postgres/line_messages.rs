@@ -40,7 +40,7 @@ const TAKE_OVER: &str = "with moved as (delete from fairline.line_push p
 const CALL: &str =
     "update fairline.line_message m set claim_by = w.claim_by, next_at = $4, called_at = $4
     from unnest($1::text[], $2::text[], $3::bigint[]) as w(event, visitor, claim_by)
-    where m.event = w.event and m.visitor = w.visitor and m.claim_by is null and w.claim_by > $4";
+    where m.event = w.event and m.visitor = w.visitor and m.claim_by is null";
 
 /// Materialized, as each claim of a limited number here.
 const CLAIM: &str = "with due as materialized (

@@ -24,7 +24,7 @@ const KNOWN: &str = "select 1 from line_message where event = ?1 and visitor = ?
 const REMOVE: &str = "delete from line_message where event = ?1 and visitor = ?2 and channel = ?3";
 
 const CALL: &str = "update line_message set claim_by = ?3, next_at = ?4, called_at = ?4
-    where event = ?1 and visitor = ?2 and claim_by is null and ?3 > ?4";
+    where event = ?1 and visitor = ?2 and claim_by is null";
 
 const DUE: &str = "select event, visitor from line_message where channel = ?3 and next_at <= ?1
     order by next_at limit ?2";
