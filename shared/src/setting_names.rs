@@ -4,7 +4,7 @@
 const PREFIX: &str = "FAIRLINE_";
 /// Settings of the programs, without the prefix: one environment may serve all of them. A test
 /// compares them with the programs.
-pub const PLAIN: [&str; 48] = [
+pub const PLAIN: [&str; 49] = [
     "ALLOWED_ORIGINS",
     "CONNECTIONS",
     "CONNECTIONS_PER_ADDRESS",
@@ -26,6 +26,7 @@ pub const PLAIN: [&str; 48] = [
     "LOYALTY_POINTS",
     "LOYALTY_URL",
     "MAIL_FROM",
+    "MAIL_RETURN_PATH",
     "OPS_LISTEN",
     "PATH_PREFIX",
     "PAYMENTS",
