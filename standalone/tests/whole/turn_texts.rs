@@ -228,7 +228,10 @@ async fn the_page_takes_and_withdraws_a_number_without_scripts() {
     assert!(is_kept(&stage, &visitor).await);
     let (status, page) = post_form(&stage, &ada, "phone=%2B1+555+0100").await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{page}");
-    assert!(page.contains("We cannot send text messages to that number."), "{page}");
+    assert!(
+        page.contains("We cannot send text messages to that number."),
+        "{page}"
+    );
     assert!(is_kept(&stage, &visitor).await);
     let (status, page) = post_form(&stage, &ada, "phone=&off=1").await;
     assert_eq!(status, StatusCode::OK, "{page}");
