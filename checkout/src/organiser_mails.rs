@@ -104,6 +104,11 @@ async fn retry_mail(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// A report of a mail server, as it arrived.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+struct MailReport(#[expect(dead_code, reason = "describes a body that is read as it is")] Vec<u8>);
+
 /// Outcome of a report.
 #[derive(Serialize, utoipa::ToSchema)]
 struct TakenReport {
@@ -113,10 +118,10 @@ struct TakenReport {
 
 /// Take a report of a mail server on a mail that it could not deliver (RFC 3464), as it arrives at the
 /// return path. It counts if the mail was sent by this site to the recipient that the report names: then
-/// the mail is listed with the reason, and the address gets no further mails about orders until one is
-/// sent again. 422 for what is no such report; at most 256 KiB.
+/// the mail is listed with the reason, and an address without a mailbox gets no further mails about orders until
+/// one is sent again. 422 for what is no such report; at most 256 KiB.
 #[utoipa::path(post, path = "/api/v1/organiser/mails/bounces", tag = "organiser",
-    request_body(content = String, content_type = "message/rfc822", description = "The report, as it arrived",
+    request_body(content = inline(MailReport), content_type = "application/octet-stream", description = "The report, as it arrived",
         example = "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n…"),
     security(("organiser" = ["operator"])),
     responses((status = 200, description = "The report is taken", body = TakenReport), Refusals))]
