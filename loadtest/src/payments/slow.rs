@@ -43,7 +43,7 @@ pub(super) async fn run(
             "--seconds: from one to {ORDERS_MAX} times --delay-ms"
         ));
     }
-    let (mut report, mut means) = (Report::default(), Vec::new());
+    let (mut report, mut means, mut sums) = (Report::default(), Vec::new(), Vec::new());
     for (name, delay) in [
         ("provider at once", Duration::ZERO),
         ("slow provider", Duration::from_millis(args.delay_ms)),
@@ -60,12 +60,23 @@ pub(super) async fn run(
             round(part.mean_ms),
             "ms",
         );
+        report.add(
+            &format!("{name}: time of all commits for an order"),
+            round(part.order_ms),
+            "ms",
+        );
         report.add_latency(&format!("{name}: hold of another fan"), &part.holds);
         means.push(part.mean_ms);
+        sums.push(part.order_ms);
     }
     report.add(
         "time of a commit, slow to at once",
         round(means[1] / means[0]),
+        "",
+    );
+    report.add(
+        "time of all commits for an order, slow to at once",
+        round(sums[1] / sums[0]),
         "",
     );
     Ok(report)
@@ -75,6 +86,8 @@ struct Part {
     orders_per_second: f64,
     commits: f64,
     mean_ms: f64,
+    /// Time of all commits over the number of orders: a commit is for several of them.
+    order_ms: f64,
     /// Time that a hold took of a fan who does not pay.
     holds: Histogram<u64>,
 }
@@ -116,10 +129,13 @@ async fn part(
     stage.stripe.heal();
     is_over.cancel();
     let commits = after.commits - before.commits;
+    let committing_ms = (after.seconds - before.seconds) * 1000.0;
+    let orders = (args.in_flight * orders) as f64;
     Ok(Part {
-        orders_per_second: (args.in_flight * orders) as f64 / seconds,
+        orders_per_second: orders / seconds,
         commits,
-        mean_ms: (after.seconds - before.seconds) / commits.max(1.0) * 1000.0,
+        mean_ms: committing_ms / commits.max(1.0),
+        order_ms: committing_ms / orders,
         holds: probing.await.map_err(|error| error.to_string())??,
     })
 }
