@@ -101,3 +101,17 @@ export async function accessible(page, where) {
   assert.deepEqual(shown, [], `violations on ${where}`);
   assert.ok(found.passes.length > 5, "axe looked at the page");
 }
+
+/** Loads the queue page of an event until it has a link of this name, and returns the link. */
+export async function offered(page, queue, name) {
+  const link = page.getByRole("link", { name });
+  await until(async () => {
+    await page.goto(queue);
+    await page.locator("#leave button, #leave a").last().waitFor();
+    return await link.isVisible();
+  });
+  return link;
+}
+
+/** Returns whether nothing is wider than the screen. */
+export const isNarrow = (page) => page.evaluate("document.documentElement.scrollWidth <= innerWidth");

@@ -2,7 +2,7 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { Server } from "./server.js";
-import { accessible, launch, person, shoot, sound, until } from "./browser.js";
+import { accessible, isNarrow, launch, offered, person, shoot, sound, until } from "./browser.js";
 import { mailbox } from "./mailbox.js";
 
 let server, browser, box;
@@ -20,19 +20,12 @@ after(async () => {
 /** Joins on a phone, and opens the form once the page offers it. */
 async function openForm(event, name, options = {}) {
   const fan = await person(browser, { viewport: { width: 320, height: 640 }, ...options });
-  const link = fan.getByRole("link", { name });
-  await until(async () => {
-    await fan.goto(`${server.url}/e/${event}`);
-    await fan.locator("#leave button, #leave a").last().waitFor();
-    return await link.isVisible();
-  });
+  const link = await offered(fan, `${server.url}/e/${event}`, name);
   await accessible(fan, "the queue page that offers a mail");
   await shoot(fan, "turn-mail-queue", { fullPage: true });
   await link.click();
   return fan;
 }
-
-const isNarrow = (page) => page.evaluate("document.documentElement.scrollWidth <= innerWidth");
 
 test("a fan leaves an address on a phone, and comes back in another browser by the link of the mail", async () => {
   await server.event("turn", { paused: true });

@@ -3,7 +3,7 @@ import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { Server } from "./server.js";
-import { accessible, launch, person, shoot, sound, until } from "./browser.js";
+import { accessible, isNarrow, launch, offered, person, shoot, sound, until } from "./browser.js";
 import { pushService } from "./push-service.js";
 
 let server, browser, service;
@@ -33,17 +33,10 @@ async function openPage(event, name, permissions) {
       return { toJSON: () => ({ ...subscription, expirationTime: null }) };
     };
   }, service.subscription);
-  const link = fan.getByRole("link", { name });
-  await until(async () => {
-    await fan.goto(`${server.url}/e/${event}`);
-    await fan.locator("#leave button, #leave a").last().waitFor();
-    return await link.isVisible();
-  });
+  const link = await offered(fan, `${server.url}/e/${event}`, name);
   await link.click();
   return fan;
 }
-
-const isNarrow = (page) => page.evaluate("document.documentElement.scrollWidth <= innerWidth");
 
 test("a fan is notified of the turn by the worker, and its notification leads to the line", async () => {
   await server.event("turn", { paused: true, name: "Night of <lights>" });

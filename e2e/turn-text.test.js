@@ -3,7 +3,7 @@ import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { Server } from "./server.js";
-import { accessible, launch, person, shoot, sound, until } from "./browser.js";
+import { accessible, isNarrow, launch, offered, person, shoot, sound, until } from "./browser.js";
 
 const ACCOUNT = `AC${"0".repeat(32)}`;
 
@@ -35,19 +35,13 @@ after(async () => {
 /** Joins on a phone, and opens the form once the page offers it. */
 async function openForm(event, name, options = {}) {
   const fan = await person(browser, { viewport: { width: 320, height: 640 }, ...options });
-  await fan.goto(`${server.url}/e/${event}`);
+  const queue = `${server.url}/e/${event}`;
+  await fan.goto(queue);
   if (options.javaScriptEnabled === false) await fan.getByRole("button", { name: "Join the line" }).click();
-  const link = fan.getByRole("link", { name });
-  await until(async () => {
-    await fan.goto(`${server.url}/e/${event}`);
-    await fan.locator("#leave button, #leave a").last().waitFor();
-    return await link.isVisible();
-  });
+  const link = await offered(fan, queue, name);
   await link.click();
   return fan;
 }
-
-const isNarrow = (page) => page.evaluate("document.documentElement.scrollWidth <= innerWidth");
 
 test("a fan leaves a number without scripts, corrects it, and gets one text message", async () => {
   await server.event("turn", { paused: true });

@@ -2,10 +2,10 @@
 //! a place of its own there. The sale never waits for it.
 
 use crate::app::Shop;
+use crate::backlog;
 use crate::inventory::Refused;
 use crate::inventory::hourly_sales::{HourlySalesStore, HourlySums};
 use crate::inventory::outbox::{NewPlace, OUTBOX_ROWS_MAX};
-use crate::outbox_backlog;
 use crate::outbox_intake::{self, Batch, Intake};
 use async_trait::async_trait;
 use prometheus_client::metrics::gauge::Gauge;
@@ -23,7 +23,7 @@ static OLDEST_SECONDS: LazyLock<Gauge> = LazyLock::new(Gauge::default);
 pub(crate) async fn run(shop: &Arc<Shop>) {
     let intake = SalesIntake(shop.inventory.hourly_sales());
     let counting = outbox_intake::run(&intake, shop.inventory.outbox(), &shop.site.stop);
-    let measuring = outbox_backlog::measure(shop, CONSUMER, &UNCOUNTED, &OLDEST_SECONDS);
+    let measuring = backlog::measure_outbox(shop, CONSUMER, &UNCOUNTED, &OLDEST_SECONDS);
     tokio::join!(counting, measuring);
 }
 

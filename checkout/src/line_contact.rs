@@ -25,7 +25,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 }
 
 impl Shop {
-    /// Returns the ways by which fans are told of their turn beside mail.
+    /// Returns the ways in which fans are told of their turn beside mail.
     pub fn line_offers(&self) -> LineOffers {
         let prefixes = self.sms.as_ref().map(|sms| sms.prefixes.clone());
         LineOffers {
@@ -90,7 +90,7 @@ impl Shop {
     }
 }
 
-/// Show by which ways fans in line are told of their turn beside mail, to a waiting room in another process.
+/// Show the ways in which fans in line are told of their turn beside mail, to a waiting room in another process.
 #[utoipa::path(get, path = "/api/v1/line-offers", tag = "checkout", security(("service" = [])),
     responses((status = 200, description = "The ways", body = LineOffers), Refusals))]
 async fn show_line_offers(_: Service, State(shop): State<Arc<Shop>>) -> Json<LineOffers> {

@@ -89,7 +89,7 @@ async fn retry_mail(
     let stored = stored.filter(|stored| stored.mail.event == event.as_str());
     let stored = stored.filter(|stored| stored.state.may_be_retried());
     let stored = stored.ok_or_else(none)?;
-    // Before the mail is taken, which would be given up again.
+    // First, as the mail would be given up again otherwise.
     shop.resume_mails_of(&stored.mail).await?;
     if !mails.retry(event.as_str(), &mail).await? {
         return Err(none());
@@ -119,7 +119,7 @@ struct TakenReport {
 /// Take a report of a mail server on a mail that it could not deliver (RFC 3464), as it arrives at the
 /// return path. It counts if the mail was sent by this site to the recipient that the report names: then
 /// the mail is listed with the reason, and an address without a mailbox gets no further mails about orders until
-/// one is sent again. 422 for what is no such report; at most 256 KiB.
+/// one is sent again. 422 for any other mail; at most 256 KiB.
 #[utoipa::path(post, path = "/api/v1/organiser/mails/bounces", tag = "organiser",
     request_body(content = inline(MailReport), content_type = "application/octet-stream", description = "The report, as it arrived",
         example = "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n…"),

@@ -17,6 +17,7 @@ use crate::tail::{self, TailArgs};
 use crate::waiting_room::WaitingRoom;
 use crate::web_push::PushArgs;
 use crate::webhooks::WebhookArgs;
+use shared::arguments::filled;
 use shared::audit::SharedAuditLog as _;
 use shared::context::AppContext;
 use shared::data_dir::DataFolder;
@@ -108,9 +109,9 @@ impl SeatsArgs {
 
     /// Returns the address of the message broker, if one is set.
     fn broker(&self) -> Result<Option<brokers::Address>, String> {
-        // Some tools set variables that have no value to an empty one.
-        let url = self.events.as_deref().filter(|url| !url.is_empty());
-        url.map(brokers::Address::parse).transpose()
+        filled(self.events.as_deref())
+            .map(brokers::Address::parse)
+            .transpose()
     }
 
     fn fonts(&self) -> Result<Fonts, String> {

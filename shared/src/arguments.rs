@@ -61,6 +61,11 @@ pub fn parse<C: Parser>() -> Parsed<C> {
     parsed
 }
 
+/// Returns a setting that has a value. Some tools set variables that have none to an empty text.
+pub fn filled(setting: Option<&str>) -> Option<&str> {
+    setting.filter(|text| !text.is_empty())
+}
+
 /// Returns the names of the variables that a command and its subcommands read.
 fn variables(command: &Command) -> Vec<String> {
     let own = command.get_arguments().filter_map(Arg::get_env);
@@ -79,7 +84,6 @@ fn parse_from<C: Parser>(words: Vec<OsString>) -> Parsed<C> {
     for secret in &secrets {
         secret.warn_of_flag(&matches, &mut notes);
         let path = matches.get_one::<OsString>(&secret.file_id());
-        // Some tools set variables that have no value to an empty one.
         let Some(path) = path.filter(|path| !path.is_empty()).map(PathBuf::from) else {
             continue;
         };

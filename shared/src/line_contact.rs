@@ -1,4 +1,4 @@
-//! The ways by which a fan in line is told of their turn beside mail, as the waiting room hands them to the
+//! The ways in which a fan in line is told of their turn beside mail, as the waiting room hands them to the
 //! checkout: a browser's subscription, or the number of a phone.
 
 use crate::line_push::LinePush;
@@ -64,7 +64,7 @@ impl fmt::Debug for LineSms {
     }
 }
 
-/// The ways by which a site tells fans in line of their turn beside mail.
+/// The ways in which a site tells fans in line of their turn beside mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LineOffers {
     /// Public key with which browsers subscribe: a point on P-256, uncompressed, in URL-safe base64; null
@@ -90,7 +90,7 @@ const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 /// Checks that a number has the form of E.164, and begins with one of the prefixes.
 ///
 /// # Errors
-/// What it has to be.
+/// The required form, such as `a number with + and country code, such as +4915112345678`.
 pub fn check_phone(phone: &str, prefixes: &[String]) -> Result<(), String> {
     let digits = phone.strip_prefix('+').unwrap_or_default();
     let is_number = PHONE_DIGITS.contains(&digits.len())

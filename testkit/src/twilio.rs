@@ -1,4 +1,4 @@
-//! A stand-in of Twilio's Programmable Messaging: takes messages strictly, and goes wrong on demand.
+//! A stand-in of Twilio's Programmable Messaging: takes messages strictly, and fails on demand.
 
 use crate::stand_in::{Form, Serving, answer, form};
 use axum::Router;
@@ -67,7 +67,7 @@ struct TwilioState {
     messages: watch::Sender<Vec<TextMessage>>,
     /// Number of requests, whatever became of them.
     requests: watch::Sender<usize>,
-    /// Why requests were refused that no site may send.
+    /// Reasons for which requests were refused that no site may send.
     mistakes: Mutex<Vec<String>>,
 }
 
@@ -91,7 +91,7 @@ impl TwilioStandIn {
         format!("twilio+http://{ACCOUNT}@{address}?from=%2B15550100")
     }
 
-    /// Has the next requests go wrong.
+    /// Makes the next requests fail.
     pub fn then(&self, faults: impl IntoIterator<Item = SmsFault>) {
         self.state.next.lock().extend(faults);
     }

@@ -56,7 +56,7 @@ pub trait Checkout: Send + Sync {
     /// 503.
     async fn forget_mail(&self, event: &EventId, visitor: VisitorId) -> Result<(), Problem>;
 
-    /// Returns by which ways fans are told of their turn beside mail; none without an answer.
+    /// Returns the ways in which fans are told of their turn beside mail; none without an answer.
     async fn line_offers(&self) -> Option<LineOffers>;
 
     /// Keeps the subscription or the number by which a visitor is told of their turn, in place of the one
@@ -101,7 +101,7 @@ pub struct Room {
     pub checkout: Option<Arc<dyn Checkout>>,
     /// Whether the checkout sends mail, as it last said.
     pub(crate) sends_mail: AtomicBool,
-    /// Ways by which fans are told of their turn beside mail, as the checkout last said. Locked for a look-up.
+    /// Ways in which fans are told of their turn beside mail, as the checkout last said. Locked for a look-up.
     pub(crate) offers: RwLock<Arc<LineOffers>>,
     /// Derives visitor ids from idempotency keys.
     pub join_keys: Secret,

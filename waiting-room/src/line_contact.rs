@@ -74,7 +74,7 @@ async fn set_push(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Be notified no more: the subscription is forgotten.
+/// Stop notifications: the subscription is forgotten.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/line/me/push", tag = "line", params(("event" = String, Path)),
     security(("pass" = [])), responses((status = 204, description = "There is no subscription with the place"), Refusals))]
 async fn remove_push(
@@ -86,8 +86,8 @@ async fn remove_push(
 }
 
 /// Be told by a text message once it is the caller's turn: one number for a place, in place of the one from
-/// before. A number gets at most two messages for an event, which is not told to who asks. 404 `no-sms` where
-/// no text messages are sent, 409 `not-waiting` unless the caller waits; 429 after many from one network.
+/// before. A number gets at most two messages for an event, and the caller is not told when it has. 404 `no-sms`
+/// where no text messages are sent, 409 `not-waiting` unless the caller waits; 429 after many from one network.
 #[utoipa::path(put, path = "/api/v1/events/{event}/line/me/sms", tag = "line", params(("event" = String, Path)),
     request_body = LineSmsInput, security(("pass" = [])),
     responses((status = 204, description = "The number is kept until the turn was told"), Refusals))]
@@ -106,7 +106,7 @@ async fn set_sms(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Be told by text message no more: the number is forgotten.
+/// Stop text messages: the number is forgotten.
 #[utoipa::path(delete, path = "/api/v1/events/{event}/line/me/sms", tag = "line", params(("event" = String, Path)),
     security(("pass" = [])), responses((status = 204, description = "There is no number with the place"), Refusals))]
 async fn remove_sms(fan: PassHolder, State(room): State<Arc<Room>>) -> Result<StatusCode, Problem> {

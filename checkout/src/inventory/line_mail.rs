@@ -33,7 +33,7 @@ impl InLine {
         InLine { event, visitor }
     }
 
-    /// Returns the place that these names are of.
+    /// Returns the place with these names.
     pub(super) fn parse(event: &str, visitor: &str) -> Option<InLine> {
         let visitor = VisitorId::parse(visitor)?;
         Some(InLine::new(&EventId::parse(event).ok()?, visitor))

@@ -90,15 +90,15 @@ pub trait LineMessageStore: Send + Sync {
     /// changed if it was taken again, or replaced, since.
     async fn settle(&self, message: &QueuedMessage, again_at: Option<Time>) -> Result<(), Refused>;
 
-    /// Deletes what was left so long ago, of an event or of all, unless a message is still to be sent, a
-    /// bounded number, and counts of text messages that are as old. Returns whether there may be more.
+    /// Deletes a bounded number of subscriptions and numbers that were left so long ago, of an event or of all, unless
+    /// a message is still to be sent; and counts of text messages that are as old. Returns whether there may be more.
     async fn purge(&self, event: Option<&EventId>, kept_ms: i64) -> Result<bool, Refused>;
 
     /// Returns how far the messages of a channel are behind.
     async fn backlog(&self, channel: Channel) -> Result<LineBacklog, Refused>;
 
-    /// Counts a text message to a number, given by its keyed hash, at a time, unless that exceeds a bound. Any number of nodes count together, and
-    /// never more than the bounds.
+    /// Counts a text message at a time to a number, which is given by its keyed hash, unless that exceeds a bound.
+    /// Any number of nodes count together, and never more than the bounds.
     async fn count_sms(
         &self,
         event: &EventId,

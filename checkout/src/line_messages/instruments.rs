@@ -3,6 +3,7 @@
 use super::failure::FailureKind;
 use super::gateway::Gateway;
 use crate::app::Shop;
+use crate::backlog::{MeasureTimes, set};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,11 +11,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use shared::line_contact::Channel;
 use shared::metrics::Registry;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
-
-/// Time between two looks at the messages that wait.
-const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ChannelLabel {
@@ -80,23 +76,16 @@ pub(super) fn count_failure(channel: Channel, kind: FailureKind) {
 
 /// Keeps the gauges of these gateways' channels current until the stop signal.
 pub(super) async fn measure(shop: &Arc<Shop>, gateways: &[Arc<dyn Gateway>]) {
-    let mut due = interval(MEASURE_EVERY);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = due.tick() => {}
-            () = shop.site.stop.cancelled() => return,
-        }
+    let mut times = MeasureTimes::of(shop);
+    while times.next().await {
         for gateway in gateways {
             let channel = gateway.channel();
             // A store that is away has metrics of its own.
             if let Ok(backlog) = shop.inventory.line_messages().backlog(channel).await {
-                let set = |gauges: &Family<ChannelLabel, Gauge>, value: u64| {
-                    let gauge = gauges.get_or_create_owned(&ChannelLabel::of(channel));
-                    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-                };
-                set(&WAITING, backlog.waiting);
-                set(&OLDEST_SECONDS, backlog.oldest_seconds);
+                let label = ChannelLabel::of(channel);
+                set(&WAITING.get_or_create_owned(&label), backlog.waiting);
+                let oldest = OLDEST_SECONDS.get_or_create_owned(&label);
+                set(&oldest, backlog.oldest_seconds);
             }
         }
     }

@@ -33,7 +33,7 @@ struct MessageSender {
     gateway: Arc<dyn Gateway>,
 }
 
-/// What becomes of a message.
+/// Next step of a message after an attempt.
 enum MessageOutcome {
     /// The subscription or the number is of no further use.
     Done,

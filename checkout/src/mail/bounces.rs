@@ -153,7 +153,7 @@ impl Shop {
         Ok(reason.map(why))
     }
 
-    /// Returns the keyed hash of an address, whatever its capitals; none of a text that is no address.
+    /// Returns the keyed hash of an address, whatever its capitals; none if the text is not an address.
     fn address_hash(&self, address: &str) -> Option<String> {
         let address = address_of(address.trim())?.to_string().to_lowercase();
         let hashed = format!("bounced\n{address}");

@@ -136,8 +136,8 @@ fn code<'a>(status: &'a str, diagnostic: &'a str) -> &'a str {
     told.unwrap_or(status)
 }
 
-/// Returns whether a code says so of a mailbox: the address is wrong (5.1, but for the codes about the sender), or no
-/// longer in use (5.2.1). All others are about the mail, the sender, or a state that passes, such as a full mailbox,
+/// Returns whether a code says that the address has no mailbox: it is wrong (5.1, but for the codes about the sender),
+/// or no longer in use (5.2.1). All others are about the mail, the sender, or a state that passes, such as a full mailbox,
 /// a sender that is blocked, or a record that has lapsed.
 fn is_gone(code: &str) -> bool {
     let is_about_sender = ["5.1.7", "5.1.8"].contains(&code);

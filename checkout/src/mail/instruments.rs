@@ -2,6 +2,7 @@
 
 use super::connection::MailFailureKind;
 use crate::app::Shop;
+use crate::backlog::{MeasureTimes, set};
 use crate::inventory::mail::MailKind;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -9,11 +10,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use shared::metrics::Registry;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
-
-/// Time between two looks at the mails for the metrics.
-const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 static WAITING: LazyLock<Gauge> = LazyLock::new(Gauge::default);
 static OLDEST_SECONDS: LazyLock<Gauge> = LazyLock::new(Gauge::default);
@@ -62,17 +58,10 @@ pub(super) fn count_failure(kind: MailFailureKind) {
 
 /// Keeps the gauges current until the stop signal.
 pub(super) async fn measure(shop: &Arc<Shop>) {
-    let mut due = interval(MEASURE_EVERY);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = due.tick() => {}
-            () = shop.site.stop.cancelled() => return,
-        }
+    let mut times = MeasureTimes::of(shop);
+    while times.next().await {
         // A store that is away has metrics of its own.
         if let Ok(backlog) = shop.inventory.mails().backlog().await {
-            let set =
-                |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
             set(&WAITING, backlog.waiting);
             set(&OLDEST_SECONDS, backlog.oldest_seconds);
             set(&FAILED, backlog.failed);

@@ -83,7 +83,7 @@ impl ContentKind {
     }
 }
 
-/// Splits at semicolons that stand in no quoted text.
+/// Splits at semicolons outside of quoted text.
 fn split_outside_quotes(text: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut is_quoted = false;
@@ -146,7 +146,7 @@ fn part(text: &[u8]) -> MessagePart {
     MessagePart { kind, content }
 }
 
-/// Decodes quoted-printable (RFC 2045); what is none stays as it is.
+/// Decodes quoted-printable (RFC 2045); anything else stays as it is.
 fn unquoted(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -162,7 +162,7 @@ pub(super) fn list_letter(
     }
 }
 
-/// Returns the entry of an order; nothing of one that has no page.
+/// Returns the entry of an order; empty if the order has no page.
 pub(super) fn entry_of(
     order: &Order,
     facts: Option<&EventFacts>,

@@ -123,9 +123,7 @@ impl SampleLetter {
     /// Returns an order of the first seats of the plan, or of seats that are made up where there is none.
     fn order(&self, shop: &Shop) -> Order {
         let map = shop.inventory.seat_map(&self.event);
-        let currency = map
-            .as_ref()
-            .map_or_else(|| Currency::EUR, |map| map.currency);
+        let currency = map.as_ref().map_or(Currency::EUR, |map| map.currency);
         let first = map.as_ref().and_then(|map| {
             let seat = map.layout.seats.first()?;
             map.layout.categories.get(seat.category as usize)

@@ -5,6 +5,7 @@ use super::dkim::DkimKey;
 use super::message::{Origin, Sealed};
 use lettre::Address;
 use lettre::message::Mailbox;
+use shared::arguments::filled;
 use shared::crypto::Secret;
 use shared::http::rate_limit::{AddressLimiter, KeyLimiter, Limited, Limiter, SharedBuckets};
 use shared::mistakes::Mistakes;
@@ -121,12 +122,16 @@ pub struct MailArgs {
 impl MailArgs {
     /// Reads the settings, and records every mistake. None if no mail server is set.
     pub(crate) fn read(&self, mistakes: &mut Mistakes) -> Option<Mailer> {
-        // Some tools set variables that have no value to an empty one.
-        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (password, from) = (set(&self.smtp_password), set(&self.mail_from));
-        let return_path = set(&self.mail_return_path);
-        let (selector, key) = (set(&self.dkim_selector), set(&self.dkim_key));
-        let Some(url) = set(&self.smtp) else {
+        let (password, from) = (
+            filled(self.smtp_password.as_deref()),
+            filled(self.mail_from.as_deref()),
+        );
+        let return_path = filled(self.mail_return_path.as_deref());
+        let (selector, key) = (
+            filled(self.dkim_selector.as_deref()),
+            filled(self.dkim_key.as_deref()),
+        );
+        let Some(url) = filled(self.smtp.as_deref()) else {
             for (name, value) in [
                 ("SMTP_PASSWORD", &password),
                 ("MAIL_FROM", &from),
@@ -140,7 +145,7 @@ impl MailArgs {
             }
             return None;
         };
-        let server = MailServer::parse(&url, password.as_deref());
+        let server = MailServer::parse(url, password);
         let server = mistakes.take("FAIRLINE_SMTP", server);
         let from = from.ok_or_else(|| "needed with FAIRLINE_SMTP".to_owned());
         let sender = from.and_then(|from| {
@@ -155,7 +160,7 @@ impl MailArgs {
         });
         let (server, sender) = server.zip(sender)?;
         let return_path = return_path.unwrap_or_else(|| Some(sender.email.clone()))?;
-        let dkim = match (&selector, &key) {
+        let dkim = match (selector, key) {
             (None, None) => None,
             (Some(selector), Some(key)) => {
                 let read = DkimKey::read(selector, key, sender.email.domain());

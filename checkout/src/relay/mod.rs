@@ -25,7 +25,7 @@ pub(crate) use health::{LastRefusal, routes};
 pub(crate) use instruments::register;
 
 use crate::app::Shop;
-use crate::outbox_backlog;
+use crate::backlog;
 use broker::Broker;
 use brokers::{Address, Failure, FailureKind, Protocol};
 use instruments::{OLDEST_SECONDS, UNSENT};
@@ -63,7 +63,7 @@ pub(crate) async fn check(address: &Arc<Address>) -> Result<(), String> {
 pub(crate) async fn run(shop: &Arc<Shop>) {
     if let Some(address) = &shop.events {
         let publish = shop.relay.track_future(publish(shop, address));
-        let measuring = outbox_backlog::measure(shop, CONSUMER, &UNSENT, &OLDEST_SECONDS);
+        let measuring = backlog::measure_outbox(shop, CONSUMER, &UNSENT, &OLDEST_SECONDS);
         tokio::join!(publish, measuring);
     }
 }

@@ -18,14 +18,14 @@ use url::form_urlencoded;
 const VALIDITY_SECONDS_MAX: i64 = 36_000;
 /// Code of an account or a token that is wrong.
 const DENIED: u32 = 20_003;
-/// Codes of a number that is none, of a phone that takes no text messages, and of one whose owner asked for none.
+/// Codes of an invalid number, of a phone that takes no text messages, and of one whose owner has opted out.
 const GONE: [u32; 3] = [21_211, 21_610, 21_614];
 /// Code of a queue that is full.
 const BUSY: u32 = 21_611;
 
-/// What is known of an attempt.
+/// Outcome of an attempt, by whether the gateway may have the message.
 enum Handed {
-    /// The gateway has the message, or may have it.
+    /// It has the message, or may have it.
     Perhaps(Handover),
     /// It certainly has not.
     Not(Handover),
@@ -77,8 +77,8 @@ impl Gateway for SmsGateway {
     }
 }
 
-/// Returns the keyed hash of a number, by which messages to it are counted. It does not depend on the keys that seal
-/// personal data, which are changed.
+/// Returns the keyed hash of a number, by which messages to it are counted. It stays the same when the keys that seal
+/// personal data are changed.
 fn number_hash(shop: &Shop, event: &EventId, phone: &str) -> String {
     let hashed = format!("sms number\n{event}\n{phone}");
     encode(&shop.site.mail_secret.sign(hashed.as_bytes()))
@@ -147,7 +147,7 @@ impl SmsGateway {
         }
     }
 
-    /// The account or the token is wrong, which the operator can change while the turn lasts.
+    /// Returns that the account or the token is wrong: the operator can change it while the turn lasts.
     fn denied(&self) -> Handed {
         self.tell_denied(true);
         Handed::Not(Handover::Later(FailureKind::Denied, None))

@@ -2,6 +2,7 @@
 
 use crate::inventory::SmsBounds;
 use parking_lot::Mutex;
+use shared::arguments::filled;
 use shared::crypto::basic_authorization;
 use shared::mistakes::Mistakes;
 use shared::outbound::{Networks, Outbound};
@@ -16,7 +17,7 @@ const TO_NUMBER_MAX: u32 = 2;
 const SID_DIGITS: usize = 32;
 /// Longest sender that is a name.
 const SENDER_CHARS_MAX: usize = 11;
-/// Most digits of a number.
+/// Largest number of digits of a number.
 const PHONE_DIGITS_MAX: usize = 15;
 /// Networks of a stand-in on this machine.
 const LOOPBACK: &str = "127.0.0.0/8,::1/128";
@@ -38,7 +39,7 @@ pub(crate) struct SmsGateway {
     pub(super) told: Mutex<ToldTroubles>,
 }
 
-/// Troubles that the log has been told of, so that it is not with each message.
+/// Troubles that the log has been told of, so that each is told once, not with every message.
 #[derive(Default)]
 pub(super) struct ToldTroubles {
     /// Whether the gateway refuses the site.
@@ -167,11 +168,12 @@ pub struct SmsArgs {
 impl SmsArgs {
     /// Reads the settings, and records every mistake. None if no gateway is set.
     pub(crate) fn read(&self, mistakes: &mut Mistakes) -> Option<SmsGateway> {
-        // Some tools set variables that have no value to an empty one.
-        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (token, prefixes) = (set(&self.sms_token), set(&self.sms_prefixes));
-        let per_day = set(&self.sms_per_day);
-        let Some(url) = set(&self.sms) else {
+        let (token, prefixes) = (
+            filled(self.sms_token.as_deref()),
+            filled(self.sms_prefixes.as_deref()),
+        );
+        let per_day = filled(self.sms_per_day.as_deref());
+        let Some(url) = filled(self.sms.as_deref()) else {
             let needing = [
                 ("TOKEN", token),
                 ("PREFIXES", prefixes),
@@ -182,13 +184,13 @@ impl SmsArgs {
             }
             return None;
         };
-        let address = mistakes.take("FAIRLINE_SMS", GatewayAddress::parse(&url));
+        let address = mistakes.take("FAIRLINE_SMS", GatewayAddress::parse(url));
         let token = token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
         let token = token
             .ok_or_else(|| "the auth token of the account, needed with FAIRLINE_SMS".to_owned());
         let token = mistakes.take("FAIRLINE_SMS_TOKEN", token);
         let prefixes = mistakes.take("FAIRLINE_SMS_PREFIXES", parse_prefixes(prefixes));
-        let per_day = per_day.as_deref().map_or(Ok(PER_DAY), |text| {
+        let per_day = per_day.map_or(Ok(PER_DAY), |text| {
             let number = text.trim().parse().ok().filter(|number| *number > 0);
             number.ok_or_else(|| "a whole number from 1".to_owned())
         });
@@ -197,7 +199,7 @@ impl SmsArgs {
         let networks = if address.is_local { LOOPBACK } else { "" };
         let networks = mistakes.take("FAIRLINE_SMS", Networks::parse(networks));
         Some(SmsGateway {
-            authorization: basic_authorization(&address.account, &token?),
+            authorization: basic_authorization(&address.account, token?),
             url: address.url,
             sender: address.sender,
             prefixes: prefixes?,
@@ -211,7 +213,7 @@ impl SmsArgs {
     }
 }
 
-fn parse_prefixes(text: Option<String>) -> Result<Vec<String>, String> {
+fn parse_prefixes(text: Option<&str>) -> Result<Vec<String>, String> {
     let text = text.ok_or(
         "the beginnings of the numbers that messages may go to, such as +49,+43; needed with FAIRLINE_SMS, as \
          messages to some countries cost much, and fraudsters have them sent there",

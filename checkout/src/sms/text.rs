@@ -203,8 +203,10 @@ mod tests {
         let long = written("night", &"Night ".repeat(60), None, "en");
         assert!(septets(&long).unwrap() >= GSM_MAX - 1, "{long}");
         assert!(long.contains("..: it is your turn."), "{long}");
-        let other = written("night", "Ночь", None, "en");
-        assert!(other.starts_with("night: it is your turn."), "{other}");
+        for name in ["Ночь", "Ночь 2026", "ΑΘΗΝΑ"] {
+            let other = written("night", name, None, "en");
+            assert!(other.starts_with("night: it is your turn."), "{other}");
+        }
         let folded = written("night", "Dvořák – „Rusalka“", None, "en");
         assert!(folded.starts_with("Dvorak - \"Rusalka\": "), "{folded}");
     }

@@ -3,6 +3,7 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::json;
+use shared::arguments::filled;
 use shared::crypto::encode;
 use shared::mistakes::Mistakes;
 use shared::time::Time;
@@ -97,27 +98,31 @@ pub struct PushArgs {
 impl PushArgs {
     /// Reads the settings, and records every mistake. None if no key is set.
     pub(crate) fn read(&self, mistakes: &mut Mistakes) -> Option<Pusher> {
-        // Some tools set variables that have no value to an empty one.
-        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (key, contact) = (set(&self.push_key), set(&self.push_contact));
+        let (key, contact) = (
+            filled(self.push_key.as_deref()),
+            filled(self.push_contact.as_deref()),
+        );
         let Some(key) = key else {
             if contact.is_some() {
                 mistakes.add("FAIRLINE_PUSH_CONTACT: needs FAIRLINE_PUSH_KEY".to_owned());
             }
             return None;
         };
-        let is_contact = |text: &String| {
+        let is_contact = |text: &&str| {
             let url = Url::parse(text);
             url.is_ok_and(|url| ["mailto", "https"].contains(&url.scheme()))
         };
-        let contact = contact.filter(is_contact).ok_or_else(|| {
-            "an address such as mailto:tech@arena.example or https://arena.example".to_owned()
-        });
+        let contact = contact
+            .filter(is_contact)
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                "an address such as mailto:tech@arena.example or https://arena.example".to_owned()
+            });
         let contact = mistakes.take("FAIRLINE_PUSH_CONTACT", contact);
-        let services = set(&self.push_services).unwrap_or_else(|| SERVICES.to_owned());
-        let services = mistakes.take("FAIRLINE_PUSH_SERVICES", parse_services(&services));
+        let services = filled(self.push_services.as_deref()).unwrap_or(SERVICES);
+        let services = mistakes.take("FAIRLINE_PUSH_SERVICES", parse_services(services));
         let (own, known) = (contact.clone(), services.clone());
-        let read = Pusher::read(&key, own.unwrap_or_default(), known.unwrap_or_default());
+        let read = Pusher::read(key, own.unwrap_or_default(), known.unwrap_or_default());
         let pusher = mistakes.take("FAIRLINE_PUSH_KEY", read);
         contact.and(services).and(pusher)
     }
@@ -142,7 +147,7 @@ fn is_service(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     let is_plain = !name.contains('*') && !name.starts_with('.') && !name.ends_with('.');
     let parsed = Host::parse(name);
-    // A host that reads otherwise is none that an address would have.
+    // An address has its host in the form in which the parser returns it: no other form would ever match.
     is_plain && parsed.is_ok_and(|host| host.to_string() == name)
 }
 

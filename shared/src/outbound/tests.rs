@@ -218,3 +218,15 @@ async fn a_host_that_hangs_is_given_up_in_time() {
     assert_eq!(hung.why, "no answer within 1 seconds");
     drop(listener);
 }
+
+#[tokio::test]
+async fn a_host_that_hangs_before_anything_is_sent_is_not_reached() {
+    let (listener, port) = listener().await;
+    let outbound = Outbound::new(local()).waiting_for(Duration::from_secs(1));
+    // It takes the connection, and no part of the handshake of TLS.
+    let url = format!("https://127.0.0.1:{port}/");
+    let hung = post(&outbound, &url).await.unwrap_err();
+    assert_eq!(hung.kind, OutboundFailureKind::Unreachable);
+    assert_eq!(hung.why, "no answer within 1 seconds");
+    drop(listener);
+}

@@ -250,6 +250,22 @@ impl Site {
             .unwrap();
     }
 
+    /// The night, an event whose line admits no one yet, with two fans in it: their passes.
+    pub(crate) async fn night_with_two(&self) -> [String; 2] {
+        let admission = json!({"rate_per_minute": 60_000, "batch_seconds": 1});
+        self.event("night", admission).await;
+        self.pause("night", true).await;
+        let join = async || word(&self.client.join("night").await.unwrap()["pass"]);
+        [join().await, join().await]
+    }
+
+    /// Asks for a message at the turn of the place with this pass; returns status and body.
+    pub(crate) async fn leave(&self, path: &str, pass: &str, body: Value) -> (StatusCode, Value) {
+        let answer = self.client.call(Method::PUT, path, pass, Some(body)).await;
+        let answer = answer.unwrap();
+        (answer.status, answer.body)
+    }
+
     /// Asks until the answer is as it should be.
     pub(crate) async fn until(
         &self,
@@ -275,7 +291,7 @@ impl Site {
         }
     }
 
-    /// Has a line admit nobody, or go on, and waits until it does.
+    /// Pauses or resumes a line, and waits until the change is in effect.
     pub(crate) async fn pause(&self, event: &str, is_paused: bool) {
         let body = Some(json!({"paused": is_paused}));
         let path = format!("/events/{event}");

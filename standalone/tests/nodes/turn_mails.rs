@@ -10,24 +10,10 @@ use testkit::{Postgres, SmtpServer};
 const ME: &str = "/api/v1/events/night/line/me";
 const MAIL: &str = "/api/v1/events/night/line/me/mail";
 
-async fn leave_address(site: &Site, pass: &str, email: &str) -> (StatusCode, Value) {
-    let body = Some(json!({"email": email}));
-    let answer = site.client.call(Method::PUT, MAIL, pass, body).await;
-    let answer = answer.unwrap();
-    (answer.status, answer.body)
-}
-
 /// Waits until the queue page offers a mail.
 async fn until_offered(site: &Site) {
     let offers = |page: &str| page.contains("/e/night/mail\" >").then_some(());
     site.until_page("/e/night", "", offers).await;
-}
-
-/// An event whose line admits nobody yet.
-async fn open_paused(site: &Site) {
-    let admission = json!({"rate_per_minute": 60_000, "batch_seconds": 1});
-    site.event("night", admission).await;
-    site.pause("night", true).await;
 }
 
 /// Settings of a checkout that sends mail.
@@ -45,14 +31,18 @@ async fn services_of_their_own_tell_a_fan_of_the_turn() {
     let (server, smtp) = (Postgres::start(), SmtpServer::start().await);
     let shop = mailing_shop(&server, &smtp);
     let site = Site::of(vec![Vec::new(); 2], vec![shop]).await;
-    open_paused(&site).await;
-    let ada = word(&site.client.join("night").await.unwrap()["pass"]);
-    let ben = word(&site.client.join("night").await.unwrap()["pass"]);
+    let [ada, ben] = site.night_with_two().await;
     until_offered(&site).await;
-    let refused = leave_address(&site, &ada, "ada@example.org\r\nBcc: eve@b.example").await;
+    let refused = site
+        .leave(
+            MAIL,
+            &ada,
+            json!({"email": "ada@example.org\r\nBcc: eve@b.example"}),
+        )
+        .await;
     assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.1);
     for (pass, email) in [(&ada, "ada@example.org"), (&ben, "ben@example.org")] {
-        let left = leave_address(&site, pass, email).await;
+        let left = site.leave(MAIL, pass, json!({"email": email})).await;
         assert_eq!(left.0, StatusCode::NO_CONTENT, "{}", left.1);
     }
     let withdrawn = site.client.delete(MAIL, &ben).await.unwrap();
@@ -93,13 +83,12 @@ async fn one_of_two_checkouts_tells_a_fan_before_the_turn_and_in_the_fans_langua
     // The checkout that did not take the plan knows of it a moment later.
     let from = Instant::now();
     loop {
-        let body = Some(json!({"email": "ada@example.org", "language": "de"}));
-        let left = site.client.call(Method::PUT, MAIL, ada, body).await;
-        let left = left.unwrap();
-        if left.status == StatusCode::NO_CONTENT {
+        let body = json!({"email": "ada@example.org", "language": "de"});
+        let (status, told) = site.leave(MAIL, ada, body).await;
+        if status == StatusCode::NO_CONTENT {
             break;
         }
-        assert!(from.elapsed() < Duration::from_secs(60), "{}", left.body);
+        assert!(from.elapsed() < Duration::from_secs(60), "{told}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     site.pause("night", false).await;
@@ -130,12 +119,15 @@ async fn one_of_two_checkouts_tells_a_fan_before_the_turn_and_in_the_fans_langua
 #[tokio::test]
 async fn a_checkout_that_sends_no_mail_or_is_away_takes_no_address() {
     let mut site = Site::open(1).await;
-    open_paused(&site).await;
-    let ada = word(&site.client.join("night").await.unwrap()["pass"]);
-    let refused = leave_address(&site, &ada, "ada@example.org").await;
+    let [ada, _] = site.night_with_two().await;
+    let refused = site
+        .leave(MAIL, &ada, json!({"email": "ada@example.org"}))
+        .await;
     assert_eq!(refused.0, StatusCode::NOT_FOUND, "{}", refused.1);
     assert_eq!(refused.1["type"], "/problems/no-mail");
     site.checkout.kill();
-    let away = leave_address(&site, &ada, "ada@example.org").await;
+    let away = site
+        .leave(MAIL, &ada, json!({"email": "ada@example.org"}))
+        .await;
     assert_eq!(away.0, StatusCode::SERVICE_UNAVAILABLE, "{}", away.1);
 }

@@ -1,20 +1,13 @@
 //! Notifications to fans in line, by services of their own: the waiting room hands the subscription over,
 //! the checkout tells of the turn.
 
-use crate::site::{Site, word};
-use hyper::{Method, StatusCode};
-use serde_json::{Value, json};
+use crate::site::Site;
+use hyper::StatusCode;
+use serde_json::json;
 use shared::token::SigningAlgorithm;
 use testkit::{Postgres, PushService};
 
 const PUSH: &str = "/api/v1/events/night/line/me/push";
-
-async fn put(site: &Site, pass: &str, body: &Value) -> (StatusCode, Value) {
-    let body = Some(body.clone());
-    let answer = site.client.call(Method::PUT, PUSH, pass, body).await;
-    let answer = answer.unwrap();
-    (answer.status, answer.body)
-}
 
 /// Waits until the page offers a notification, and returns the key with which browsers subscribe.
 async fn offered_key(site: &Site, pass: &str) -> String {
@@ -43,11 +36,7 @@ async fn services_of_their_own_notify_a_fan_of_the_turn() {
         ("FAIRLINE_WEBHOOK_NETWORKS", "127.0.0.0/8".to_owned()),
     ];
     let site = Site::of(vec![Vec::new(); 2], vec![shop]).await;
-    let admission = json!({"rate_per_minute": 60_000, "batch_seconds": 1});
-    site.event("night", admission).await;
-    site.pause("night", true).await;
-    let ada = word(&site.client.join("night").await.unwrap()["pass"]);
-    let ben = word(&site.client.join("night").await.unwrap()["pass"]);
+    let [ada, ben] = site.night_with_two().await;
     let key = offered_key(&site, &ada).await;
     let body = || {
         let browser = service.subscribe(&key);
@@ -56,11 +45,11 @@ async fn services_of_their_own_notify_a_fan_of_the_turn() {
     };
     let mut wrong = body();
     wrong["endpoint"] = "https://10.0.0.1/send".into();
-    let refused = put(&site, &ada, &wrong).await;
+    let refused = site.leave(PUSH, &ada, wrong).await;
     assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.1);
     let (of_ada, of_ben) = (body(), body());
     for (pass, body) in [(&ada, &of_ada), (&ben, &of_ben)] {
-        let left = put(&site, pass, body).await;
+        let left = site.leave(PUSH, pass, body.clone()).await;
         assert_eq!(left.0, StatusCode::NO_CONTENT, "{}", left.1);
     }
     let withdrawn = site.client.delete(PUSH, &ben).await.unwrap();

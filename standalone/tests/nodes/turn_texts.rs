@@ -1,20 +1,13 @@
 //! Text messages to fans in line, by services of their own: the waiting room hands the number over, the checkout
 //! tells of the turn, and no log has the number or the token.
 
-use crate::site::{Site, word};
-use hyper::{Method, StatusCode};
-use serde_json::{Value, json};
+use crate::site::Site;
+use hyper::StatusCode;
+use serde_json::json;
 use testkit::{Postgres, TWILIO_TOKEN, TwilioStandIn};
 
 const SMS: &str = "/api/v1/events/night/line/me/sms";
 const PHONE: &str = "+4915112345678";
-
-async fn put(site: &Site, pass: &str, phone: &str) -> (StatusCode, Value) {
-    let body = Some(json!({"phone": phone}));
-    let answer = site.client.call(Method::PUT, SMS, pass, body).await;
-    let answer = answer.unwrap();
-    (answer.status, answer.body)
-}
 
 #[tokio::test]
 async fn services_of_their_own_send_one_text_message_and_log_no_number() {
@@ -27,17 +20,15 @@ async fn services_of_their_own_send_one_text_message_and_log_no_number() {
         ("FAIRLINE_LOG", "debug".to_owned()),
     ];
     let site = Site::of(vec![Vec::new(); 2], vec![shop]).await;
-    let admission = json!({"rate_per_minute": 60_000, "batch_seconds": 1});
-    site.event("night", admission).await;
-    site.pause("night", true).await;
-    let ada = word(&site.client.join("night").await.unwrap()["pass"]);
-    let ben = word(&site.client.join("night").await.unwrap()["pass"]);
+    let [ada, ben] = site.night_with_two().await;
     let offers = |page: &str| page.contains("begin with: +49<").then_some(());
     site.until_page("/e/night/mail", &ada, offers).await;
-    let refused = put(&site, &ada, "+15550100123").await;
+    let refused = site
+        .leave(SMS, &ada, json!({"phone": "+15550100123"}))
+        .await;
     assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.1);
     for (pass, phone) in [(&ada, PHONE), (&ben, "+4915112345679")] {
-        let left = put(&site, pass, phone).await;
+        let left = site.leave(SMS, pass, json!({"phone": phone})).await;
         assert_eq!(left.0, StatusCode::NO_CONTENT, "{}", left.1);
     }
     let withdrawn = site.client.delete(SMS, &ben).await.unwrap();

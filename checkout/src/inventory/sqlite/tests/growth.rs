@@ -108,7 +108,7 @@ impl GrowingSale {
         self.inventory.refunded(&refund).await.unwrap();
     }
 
-    /// Has fans buy, give back all or half, be declined, let their order lapse, and let their hold go.
+    /// Makes fans who buy, give back all or half, are declined, let their order lapse, or let their hold go.
     async fn make_history(&mut self, rounds: usize) {
         for round in 0..6 * rounds {
             let fan = self.fan().await;
