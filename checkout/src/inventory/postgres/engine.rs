@@ -245,7 +245,7 @@ impl Engine for Postgres {
     }
 
     async fn receive(&self, event: InboxEvent) -> Result<(), Refused> {
-        self.keep_webhook(&event).await
+        self.keep_webhook(event).await
     }
 
     async fn parked(&self) -> Result<Vec<InboxEvent>, Refused> {

@@ -15,7 +15,9 @@ mod decide;
 mod engine;
 mod event_cache;
 mod event_handle;
+mod gathered;
 mod hourly_sales;
+mod inbox;
 mod invoices;
 mod line_log;
 mod line_mail;
@@ -45,10 +47,11 @@ mod writer;
 pub use config::is_postgres;
 
 use super::commands::json;
-use super::model::Refused;
+use super::model::{InboxEvent, Refused};
 use crate::inventory::rules::Rules;
 use database::QueryError;
 use event_handle::EventHandle;
+use gathered::Gathered;
 use parking_lot::{Mutex, RwLock};
 use queue::WriterMessage;
 use shard::Shard;
@@ -87,6 +90,10 @@ pub struct Postgres {
     /// Held while the writer of an event is started, so that there is one.
     opening: tokio::sync::Mutex<()>,
     pruned_at: Mutex<Option<Instant>>,
+    /// Whether webhooks were received before.
+    asked_webhooks: Gathered<String, bool>,
+    /// Webhooks to be remembered.
+    kept_webhooks: Gathered<InboxEvent, ()>,
     stop: CancellationToken,
 }
 
@@ -120,6 +127,8 @@ impl Postgres {
             handles: RwLock::new(HashMap::new()),
             opening: tokio::sync::Mutex::new(()),
             pruned_at: Mutex::new(None),
+            asked_webhooks: Gathered::default(),
+            kept_webhooks: Gathered::default(),
             stop: CancellationToken::new(),
         };
         for config in config::parse(url)? {

@@ -1,11 +1,10 @@
-//! Payments that are due or to be compared, and the webhooks that were received.
+//! Payments that are due or to be compared.
 
 use super::Postgres;
 use super::read::found_payment;
 use crate::inventory::dispute::reports;
 use crate::inventory::engine::{
-    DUE_MAX, Engine as _, INBOX_SECONDS, LateOrder, PARKED_MAX, REVIEWS_MAX, SILENCE_MS, SWEEP_MAX,
-    VOIDING_MS_MAX, lease_ms,
+    DUE_MAX, LateOrder, REVIEWS_MAX, SILENCE_MS, SWEEP_MAX, VOIDING_MS_MAX, lease_ms,
 };
 use crate::inventory::model::*;
 use crate::inventory::refund_sums::RefundSum;
@@ -129,63 +128,5 @@ impl Postgres {
             payments.push(found_payment(row.get(0))?.payment);
         }
         Ok(payments)
-    }
-
-    pub(super) async fn knows_webhook(&self, id: &str) -> Result<bool, Refused> {
-        let select = query("select from fairline.inbox where id = $1").bind(id);
-        let found = self.shards[0].reader().fetch_optional(select).await?;
-        Ok(found.is_some())
-    }
-
-    pub(super) async fn keep_webhook(&self, event: &InboxEvent) -> Result<(), Refused> {
-        let now = self.now().0;
-        // Webhooks that took effect are remembered without waiting for the disk: the effect is there
-        // already, and acts once, however often it is reported.
-        let keep = "with asynchronous as (
-                select set_config('synchronous_commit', 'off', true) where $4::bigint is null
-            )
-            insert into fairline.inbox (id, reference, at, next_at, claim)
-            select $1, $2, $3, $4, $5 from (select count(*) from asynchronous) once
-            on conflict (id) do update set next_at = excluded.next_at, claim = excluded.claim";
-        let keep = query(keep)
-            .bind(&event.id)
-            .bind(&event.reference)
-            .bind(now)
-            .bind(event.is_parked.then_some(now + lease_ms(0)))
-            .bind(event.claim.as_deref().filter(|_| event.is_parked));
-        self.shards[0].reader().fetch(keep).await?;
-        Ok(())
-    }
-
-    pub(super) async fn parked_webhooks(&self) -> Result<Vec<InboxEvent>, Refused> {
-        let take = "with due as materialized (
-                select id from fairline.inbox where next_at <= $1 order by next_at limit $4 for update skip locked)
-            update fairline.inbox i set tries = i.tries + 1,
-                next_at = $1 + least($3, $2 * (1 << least(i.tries, 10)))
-            from due where i.id = due.id returning i.id, i.reference, i.claim";
-        let take = query(take)
-            .bind(self.now().0)
-            .bind(lease_ms(0))
-            .bind(lease_ms(10))
-            .bind(PARKED_MAX);
-        let rows = self.shards[0].reader().fetch(take).await?;
-        let read = |row: &PgRow| InboxEvent {
-            id: row.get(0),
-            reference: row.get(1),
-            is_parked: true,
-            claim: row.get(2),
-        };
-        Ok(rows.iter().map(read).collect())
-    }
-
-    pub(super) async fn prune_inbox(&self) -> Result<(), Refused> {
-        let delete = "delete from fairline.inbox where id in
-            (select id from fairline.inbox where at < $1 limit 10000)";
-        let before = self.now().0 - INBOX_SECONDS * 1000;
-        self.shards[0]
-            .reader()
-            .fetch(query(delete).bind(before))
-            .await?;
-        Ok(())
     }
 }
