@@ -15,6 +15,7 @@ mod event_words;
 mod export_file;
 mod exports;
 mod holds;
+mod hourly_table;
 mod housekeeping;
 mod instruments;
 pub mod inventory;

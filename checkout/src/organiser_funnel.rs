@@ -1,11 +1,11 @@
-//! Organiser routes of the funnel from the line to a ticket by the hour, as JSON and as CSV.
+//! Organiser routes of the funnel from the line to a ticket by the hour, as JSON, CSV and Parquet.
 
 use crate::app::{App, Shop};
-use crate::csv_table::{BYTE_ORDER_MARK, CsvTable};
+use crate::hourly_table::{Cell, HourlyTable, Kind, ParquetFile};
 use crate::inventory::funnel::{Funnel, FunnelHour, WAIT_BOUNDS_MINUTES};
 use crate::inventory::hourly_sales::HOUR_MS;
 use crate::organiser::known;
-use crate::organiser_sales::{HourlyQuery, csv_file};
+use crate::organiser_sales::HourlyQuery;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -15,7 +15,6 @@ use shared::http::problem::{Parameters, Problem};
 use shared::ids::EventId;
 use shared::organiser::Organiser;
 use shared::time::Time;
-use std::io;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,6 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(show_funnel))
         .routes(routes!(export_funnel))
+        .routes(routes!(export_funnel_as_parquet))
 }
 
 /// The funnel by the hour. Visitors who gave up while they waited are not in it: they leave no event.
@@ -83,12 +83,26 @@ async fn export_funnel(
 ) -> Result<Response, Problem> {
     let event = known(&shop, &event).await?;
     let funnel = read(&shop, &event, &query).await?;
-    csv_file(&format!("{event}-funnel.csv"), table(&funnel))
+    table(&funnel).csv_file(&format!("{event}-funnel.csv"))
 }
 
-/// Columns before those of the counts of waits.
-const COLUMNS: [&str; 11] = [
-    "hour",
+/// Export the funnel by the hour as Parquet: the table of the CSV, for programs that analyse it.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/sales/funnel.parquet", tag = "organiser",
+    params(("event" = String, Path), HourlyQuery), security(("organiser" = ["viewer"])),
+    responses((status = 200, description = "The table", content((ParquetFile = "application/vnd.apache.parquet"))), Refusals))]
+async fn export_funnel_as_parquet(
+    State(shop): State<Arc<Shop>>,
+    _: Organiser,
+    Path(event): Path<String>,
+    Parameters(query): Parameters<HourlyQuery>,
+) -> Result<Response, Problem> {
+    let event = known(&shop, &event).await?;
+    let funnel = read(&shop, &event, &query).await?;
+    table(&funnel).parquet_file(&format!("{event}-funnel.parquet"))
+}
+
+/// Columns of counts, before those of the counts of waits.
+const COUNTS: [&str; 10] = [
     "admitted",
     "missed their turn",
     "came",
@@ -101,23 +115,24 @@ const COLUMNS: [&str; 11] = [
     "waits in seconds",
 ];
 
-fn table(funnel: &HourlyFunnel) -> io::Result<Vec<u8>> {
-    let mut columns = COLUMNS.map(str::to_owned).to_vec();
+fn table(funnel: &HourlyFunnel) -> HourlyTable {
+    let mut names = COUNTS.map(str::to_owned).to_vec();
     let bounds = WAIT_BOUNDS_MINUTES.iter();
-    columns.extend(bounds.map(|minutes| format!("waits up to {minutes} min")));
-    columns.push("longer waits".to_owned());
-    let mut table = CsvTable::after(BYTE_ORDER_MARK);
-    table.add_row(&columns)?;
+    names.extend(bounds.map(|minutes| format!("waits up to {minutes} min")));
+    names.push("longer waits".to_owned());
+    let mut columns = vec![("hour".to_owned(), Kind::Hour)];
+    columns.extend(names.into_iter().map(|name| (name, Kind::Count)));
+    let mut table = HourlyTable::new(columns);
     let mut counted = funnel.hours.iter().peekable();
     let nothing = Funnel::default();
     for hour in (funnel.from.0..funnel.to.0).step_by(HOUR_MS as usize) {
         let of_hour = counted.next_if(|counted| counted.hour.0 == hour);
-        let mut row = vec![Time(hour).to_string()];
+        let mut row = vec![Cell::Hour(Time(hour))];
         let figures = figures(of_hour.map_or(&nothing, |counted| &counted.funnel));
-        row.extend(figures.iter().map(i64::to_string));
-        table.add_row(&row)?;
+        row.extend(figures.into_iter().map(Cell::Count));
+        table.add_row(row);
     }
-    table.into_bytes()
+    table
 }
 
 /// Returns the cells of an hour after the first.

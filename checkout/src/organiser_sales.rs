@@ -1,14 +1,13 @@
-//! Organiser routes of the sales by the hour, as JSON and as CSV.
+//! Organiser routes of the sales by the hour, as JSON, CSV and Parquet.
 
 use crate::app::{App, Shop};
-use crate::csv_table::{BYTE_ORDER_MARK, CsvTable};
+use crate::hourly_table::{Cell, HourlyTable, Kind, ParquetFile};
 use crate::inventory::hourly_sales::{HOUR_MS, SalesHour};
 use crate::inventory::{Currency, Money};
 use crate::organiser::known;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Parameters, Problem};
@@ -16,7 +15,6 @@ use shared::ids::EventId;
 use shared::organiser::Organiser;
 use shared::time::Time;
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -30,6 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(show_hourly_sales))
         .routes(routes!(export_hourly_sales))
+        .routes(routes!(export_hourly_sales_as_parquet))
 }
 
 /// Query of the sales, or of the funnel, by the hour.
@@ -106,31 +105,37 @@ async fn export_hourly_sales(
     Path(event): Path<String>,
     Parameters(query): Parameters<HourlyQuery>,
 ) -> Result<Response, Problem> {
-    let event = known(&shop, &event).await?;
+    let (event, table) = table_of(&shop, &event, &query).await?;
+    table.csv_file(&format!("{event}-hourly-sales.csv"))
+}
+
+/// Export the sales by the hour as Parquet: the table of the CSV, for programs that analyse it.
+#[utoipa::path(get, path = "/api/v1/organiser/events/{event}/sales/hourly.parquet", tag = "organiser",
+    params(("event" = String, Path), HourlyQuery), security(("organiser" = ["viewer"])),
+    responses((status = 200, description = "The table", content((ParquetFile = "application/vnd.apache.parquet"))), Refusals))]
+async fn export_hourly_sales_as_parquet(
+    State(shop): State<Arc<Shop>>,
+    _: Organiser,
+    Path(event): Path<String>,
+    Parameters(query): Parameters<HourlyQuery>,
+) -> Result<Response, Problem> {
+    let (event, table) = table_of(&shop, &event, &query).await?;
+    table.parquet_file(&format!("{event}-hourly-sales.parquet"))
+}
+
+async fn table_of(
+    shop: &Shop,
+    event: &str,
+    query: &HourlyQuery,
+) -> Result<(EventId, HourlyTable), Problem> {
+    let event = known(shop, event).await?;
     let currency = shop.inventory.rules(&event).await?.currency;
-    let sales = read(&shop, &event, &query).await?;
-    csv_file(
-        &format!("{event}-hourly-sales.csv"),
-        table(&sales, currency),
-    )
+    let table = table(&read(shop, &event, query).await?, currency);
+    Ok((event, table))
 }
 
-/// Returns the answer with a table to be saved under this name.
-pub(crate) fn csv_file(name: &str, table: io::Result<Vec<u8>>) -> Result<Response, Problem> {
-    let table = table.map_err(|_| Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
-    let head = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-        (
-            header::CONTENT_DISPOSITION,
-            format!("attachment; filename=\"{name}\""),
-        ),
-    ];
-    Ok((head, table).into_response())
-}
-
-/// Columns before those of the categories.
-const COLUMNS: [&str; 12] = [
-    "hour",
+/// Columns of counts.
+const COUNTS: [&str; 7] = [
     "orders confirmed",
     "orders refunded",
     "orders cancelled",
@@ -138,20 +143,21 @@ const COLUMNS: [&str; 12] = [
     "tickets sold",
     "tickets voided",
     "holds expired",
-    "gross",
-    "refunded",
-    "charged back",
-    "currency",
 ];
+/// Columns of amounts.
+const AMOUNTS: [&str; 3] = ["gross", "refunded", "charged back"];
 
-/// Writes the table. `currency` is that of hours without money.
-fn table(sales: &HourlySales, currency: Currency) -> io::Result<Vec<u8>> {
+/// Makes the table. `currency` is that of hours without money.
+fn table(sales: &HourlySales, currency: Currency) -> HourlyTable {
     let sold = sales.hours.iter().flat_map(|hour| &hour.categories);
     let categories: BTreeSet<&str> = sold.map(|it| it.category.as_str()).collect();
-    let mut columns = COLUMNS.map(str::to_owned).to_vec();
-    columns.extend(categories.iter().map(|id| format!("tickets sold: {id}")));
-    let mut table = CsvTable::after(BYTE_ORDER_MARK);
-    table.add_row(&columns)?;
+    let mut columns = vec![("hour".to_owned(), Kind::Hour)];
+    columns.extend(COUNTS.map(|name| (name.to_owned(), Kind::Count)));
+    columns.extend(AMOUNTS.map(|name| (name.to_owned(), Kind::Amount)));
+    columns.push(("currency".to_owned(), Kind::Text));
+    let sold_of = categories.iter().map(|id| format!("tickets sold: {id}"));
+    columns.extend(sold_of.map(|name| (name, Kind::Count)));
+    let mut table = HourlyTable::new(columns);
     let mut counted = sales.hours.iter().peekable();
     for hour in (sales.from.0..sales.to.0).step_by(HOUR_MS as usize) {
         let nothing = SalesHour {
@@ -159,22 +165,18 @@ fn table(sales: &HourlySales, currency: Currency) -> io::Result<Vec<u8>> {
             ..SalesHour::default()
         };
         let of_hour = counted.next_if(|counted| counted.hour.0 == hour);
-        add_hour(
-            &mut table,
-            of_hour.unwrap_or(&nothing),
-            currency,
-            &categories,
-        )?;
+        let of_hour = of_hour.unwrap_or(&nothing);
+        add_hour(&mut table, of_hour, currency, &categories);
     }
-    table.into_bytes()
+    table
 }
 
 fn add_hour(
-    table: &mut CsvTable,
+    table: &mut HourlyTable,
     hour: &SalesHour,
     currency: Currency,
     categories: &BTreeSet<&str>,
-) -> io::Result<()> {
+) {
     let nothing = [Money {
         amount: 0,
         currency,
@@ -190,30 +192,29 @@ fn add_hour(
         hour.tickets_voided,
         hour.holds_expired,
     ];
-    let mut row = vec![hour.hour.to_string()];
-    row.extend(counts.iter().map(i64::to_string));
+    let mut row = vec![Cell::Hour(hour.hour)];
+    row.extend(counts.map(Cell::Count));
     row.extend(amounts(money.next().unwrap_or(nothing)));
     row.extend(categories.iter().map(|id| {
         let own = hour.categories.iter().filter(|it| it.category == *id);
-        own.map(|it| it.tickets_sold).sum::<i64>().to_string()
+        Cell::Count(own.map(|it| it.tickets_sold).sum())
     }));
-    table.add_row(&row)?;
+    table.add_row(row);
     for other in money {
-        let mut row = vec![hour.hour.to_string()];
-        row.extend(counts.iter().map(|_| String::new()));
+        let mut row = vec![Cell::Hour(hour.hour)];
+        row.extend(counts.map(|_| Cell::Empty));
         row.extend(amounts(other));
-        row.extend(categories.iter().map(|_| String::new()));
-        table.add_row(&row)?;
+        row.extend(categories.iter().map(|_| Cell::Empty));
+        table.add_row(row);
     }
-    Ok(())
 }
 
-fn amounts([gross, refunded, charged_back]: [Money; 3]) -> [String; 4] {
+fn amounts([gross, refunded, charged_back]: [Money; 3]) -> [Cell; 4] {
     let currency = gross.currency.as_str().to_owned();
     [
-        gross.decimal(),
-        refunded.decimal(),
-        charged_back.decimal(),
-        currency,
+        Cell::Amount(gross),
+        Cell::Amount(refunded),
+        Cell::Amount(charged_back),
+        Cell::Text(currency),
     ]
 }

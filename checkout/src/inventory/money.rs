@@ -114,10 +114,14 @@ impl Money {
         language.money(&self.decimal(), code, symbol.as_deref().unwrap_or(code))
     }
 
+    /// Returns how many decimals amounts of its currency have.
+    pub fn decimals(&self) -> u16 {
+        shared::currencies::exponent(self.currency.as_str()).unwrap_or(0)
+    }
+
     /// Returns the amount with the decimals of its currency, after a point.
     pub fn decimal(&self) -> String {
-        let decimals = shared::currencies::exponent(self.currency.as_str()).unwrap_or(0);
-        let decimals = usize::from(decimals);
+        let decimals = usize::from(self.decimals());
         let digits = format!("{:0width$}", self.amount, width = decimals + 1);
         let (whole, part) = digits.split_at(digits.len() - decimals);
         match part {

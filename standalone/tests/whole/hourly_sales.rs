@@ -95,7 +95,7 @@ async fn a_span_of_hours_is_bounded_and_taken_to_full_hours() {
         ("from=yesterday", "from"),
         ("to=1", "to"),
     ] {
-        for path in [HOURLY.to_owned(), format!("{HOURLY}.csv")] {
+        for path in ["", ".csv", ".parquet"].map(|end| format!("{HOURLY}{end}")) {
             let answer = stage.get(&format!("{path}?{query}"), KEY).await;
             assert_problem(&answer, 422, "invalid");
             assert_eq!(answer.body["errors"][0]["field"], field, "{query}");
