@@ -289,13 +289,15 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        let created = std::mem::take(&mut *self.created.lock());
         // The data of the last share goes with its server.
-        if Arc::strong_count(&self.installed) == 1 {
+        if created.is_empty() || Arc::strong_count(&self.installed) == 1 {
             return;
         }
-        // One argument each: several statements in one would be one transaction.
         let mut psql = self.psql("postgres");
-        for name in self.created.lock().iter() {
+        psql.args(["-v", "ON_ERROR_STOP=0"]).stdin(Stdio::null());
+        // One argument each: several statements in one would be one transaction.
+        for name in created {
             psql.args(["-c", &format!("drop database {name} with (force)")]);
         }
         let _ = psql.status();
