@@ -60,7 +60,8 @@ impl Cell {
             Cell::Amount(amount) => {
                 let more = DECIMALS.saturating_sub(amount.decimals());
                 let scaled = amount.amount.checked_mul(10_i64.pow(u32::from(more)));
-                let in_range = scaled.filter(|scaled| scaled.abs() < 10_i64.pow(DIGITS as u32));
+                let in_range =
+                    scaled.filter(|scaled| scaled.unsigned_abs() < 10_u64.pow(DIGITS as u32));
                 in_range.ok_or_else(|| ParquetError::General("the amount is too large".into()))
             }
             Cell::Text(_) | Cell::Empty => Err(ParquetError::General("not a number".into())),
@@ -93,7 +94,7 @@ impl HourlyTable {
     /// Returns the table as a file to be saved under this name.
     ///
     /// # Errors
-    /// 500 if it cannot be written, such as an amount with more digits than Parquet has.
+    /// 500 if it cannot be written.
     pub(crate) fn csv_file(&self, name: &str) -> Result<Response, Problem> {
         file(name, "text/csv; charset=utf-8", self.csv())
     }
@@ -101,7 +102,7 @@ impl HourlyTable {
     /// As `csv_file`, as Parquet.
     ///
     /// # Errors
-    /// The same.
+    /// 500 if it cannot be written, such as an amount of 18 digits.
     pub(crate) fn parquet_file(&self, name: &str) -> Result<Response, Problem> {
         file(name, "application/vnd.apache.parquet", self.parquet())
     }
@@ -191,7 +192,8 @@ fn file<E>(name: &str, media_type: &str, table: Result<Vec<u8>, E>) -> Result<Re
 mod tests {
     use super::*;
     use crate::inventory::Currency;
-    use parquet::file::reader::SerializedFileReader;
+    use axum::body::Bytes;
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
     use parquet::record::Field;
 
     fn money(amount: i64, currency: &str) -> Cell {
@@ -217,9 +219,8 @@ mod tests {
             money(12_345, "CLF"),
         ];
         let table = amounts(cells);
-        let file =
-            SerializedFileReader::try_from(axum::body::Bytes::from(table.parquet().unwrap()));
-        let read = file.unwrap().into_iter().map(|row| {
+        let file = SerializedFileReader::new(Bytes::from(table.parquet().unwrap())).unwrap();
+        let read = file.get_row_iter(None).unwrap().map(|row| {
             let row = row.unwrap();
             match row.get_column_iter().next().unwrap().1 {
                 Field::Null => None,
@@ -240,7 +241,7 @@ mod tests {
         let csv = String::from_utf8(table.csv().unwrap()).unwrap();
         assert_eq!(
             csv,
-            "\u{feff}amount\r\n45.00\r\n'-4500\r\n\"\"\r\n4.510\r\n1.2345\r\n"
+            "\u{feff}amount\r\n45.00\r\n-4500\r\n\"\"\r\n4.510\r\n1.2345\r\n"
         );
     }
 

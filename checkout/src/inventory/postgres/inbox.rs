@@ -15,7 +15,7 @@ impl Postgres {
             let known: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
             Ok(ids.iter().map(|id| known.contains(id)).collect())
         };
-        self.asked_webhooks.answer(id.to_owned(), look).await
+        self.webhook_lookups.run(id.to_owned(), look).await
     }
 
     pub(super) async fn keep_webhook(&self, event: InboxEvent) -> Result<(), Refused> {
@@ -23,7 +23,7 @@ impl Postgres {
             self.keep_webhooks(&events).await?;
             Ok(vec![(); events.len()])
         };
-        self.kept_webhooks.answer(event, keep).await
+        self.webhook_inserts.run(event, keep).await
     }
 
     async fn keep_webhooks(&self, events: &[InboxEvent]) -> Result<(), Refused> {
@@ -85,5 +85,43 @@ impl Postgres {
             .fetch(query(delete).bind(before))
             .await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::time::{Clock, Time};
+    use testkit::shared_postgres;
+
+    #[tokio::test]
+    async fn of_webhooks_that_are_inserted_together_those_that_are_done_win() {
+        let servers = shared_postgres();
+        let url = servers.postgres.url(&servers.postgres.database());
+        let clock = Clock::manual(Time(1_800_000_000_000));
+        let postgres = Postgres::open(&url, clock.clone()).await.unwrap();
+        let event = |id: &str, is_parked| InboxEvent {
+            id: id.to_owned(),
+            reference: format!("of {id}"),
+            is_parked,
+            claim: Some("a claim".to_owned()),
+        };
+        let together = [
+            ("b", true),
+            ("a", false),
+            ("b", false),
+            ("a", true),
+            ("c", true),
+        ];
+        let together = together.map(|(id, is_parked)| event(id, is_parked));
+        postgres.keep_webhooks(&together).await.unwrap();
+        clock.advance_ms(lease_ms(0));
+        assert_eq!(
+            postgres.parked_webhooks().await.unwrap(),
+            [event("c", true)]
+        );
+        for (id, is_known) in [("a", true), ("b", true), ("c", true), ("d", false)] {
+            assert_eq!(postgres.knows_webhook(id).await, Ok(is_known), "{id}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! predicates of the rows, not the memory of a node, decide who was first.
 
 mod batch;
+mod batched;
 mod blocks;
 mod buckets;
 mod change_log;
@@ -15,7 +16,6 @@ mod decide;
 mod engine;
 mod event_cache;
 mod event_handle;
-mod gathered;
 mod hourly_sales;
 mod inbox;
 mod invoices;
@@ -49,9 +49,9 @@ pub use config::is_postgres;
 use super::commands::json;
 use super::model::{InboxEvent, Refused};
 use crate::inventory::rules::Rules;
+use batched::Batched;
 use database::QueryError;
 use event_handle::EventHandle;
-use gathered::Gathered;
 use parking_lot::{Mutex, RwLock};
 use queue::WriterMessage;
 use shard::Shard;
@@ -91,9 +91,9 @@ pub struct Postgres {
     opening: tokio::sync::Mutex<()>,
     pruned_at: Mutex<Option<Instant>>,
     /// Whether webhooks were received before.
-    asked_webhooks: Gathered<String, bool>,
+    webhook_lookups: Batched<String, bool>,
     /// Webhooks to be remembered.
-    kept_webhooks: Gathered<InboxEvent, ()>,
+    webhook_inserts: Batched<InboxEvent, ()>,
     stop: CancellationToken,
 }
 
@@ -127,8 +127,8 @@ impl Postgres {
             handles: RwLock::new(HashMap::new()),
             opening: tokio::sync::Mutex::new(()),
             pruned_at: Mutex::new(None),
-            asked_webhooks: Gathered::default(),
-            kept_webhooks: Gathered::default(),
+            webhook_lookups: Batched::default(),
+            webhook_inserts: Batched::default(),
             stop: CancellationToken::new(),
         };
         for config in config::parse(url)? {
