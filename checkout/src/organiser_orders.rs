@@ -15,6 +15,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shared::http::idempotency::{IdempotencyKey, mark_replayed};
 use shared::http::openapi::Refusals;
 use shared::http::problem::{Input, Parameters, Problem, not_null, saturating};
 use shared::ids::EventId;
@@ -273,34 +274,43 @@ struct RefundInput {
 
 /// Refund a confirmed order, or some of its seats: the money goes back, the seats are free again.
 /// The order is answered as it is once the provider has answered, or does not for now: then it is
-/// finished later.
+/// finished later. A request that is repeated under its idempotency key refunds nothing more, and gets
+/// the order as it is.
 #[utoipa::path(post, path = "/api/v1/organiser/events/{event}/orders/{order}/refund", tag = "organiser",
-    params(("event" = String, Path), ("order" = String, Path)), security(("organiser" = ["operator"])),
+    params(("event" = String, Path), ("order" = String, Path), IdempotencyKey),
+    security(("organiser" = ["operator"])),
     request_body(content = RefundInput, description = "Nothing, or {}: the whole order"),
     responses((status = 200, description = "The order", body = OrganiserOrder), Refusals))]
 async fn refund(
     State(shop): State<Arc<Shop>>,
     organiser: Organiser,
-    Path((event, order)): Path<(String, String)>,
-    Input(input, _): Input<RefundInput>,
-) -> Result<Json<OrganiserOrder>, Problem> {
+    Path((event, id)): Path<(String, String)>,
+    key: IdempotencyKey,
+    Input(input, body): Input<RefundInput>,
+) -> Result<Response, Problem> {
     let event = event_id(&event)?;
+    let subject = format!("organiser {}", organiser.name);
+    let attempt = key.attempt(&subject, &format!("refund {event} {id}"), &body);
     let seats = input.seats.clone();
-    let payment = shop
+    let begun = shop
         .inventory
-        .begin_refund_of(&event, &order, seats)
-        .await?;
-    let amount = payment.refund.as_ref().map(|refund| refund.amount);
-    // Once begun it is finished by the reconciler, whatever becomes of this request.
-    let change = Change {
-        action: "order.refund",
-        event: &event,
-        from: json!({"order": order, "state": "confirmed"}),
-        to: json!({"state": "refunding", "amount": amount, "seats": input.seats}),
-    };
-    record(&shop, &organiser, change).await;
-    let order = shop.give_back(&payment).await?;
-    Ok(Json(OrganiserOrder::of(order, &organiser)))
+        .begin_refund_once(&event, &id, seats, attempt);
+    let (amount, refund, mut order) = begun.await?;
+    if !amount.is_replayed {
+        // Once begun it is finished by the reconciler, whatever becomes of this request.
+        let change = Change {
+            action: "order.refund",
+            event: &event,
+            from: json!({"order": id, "state": "confirmed"}),
+            to: json!({"state": "refunding", "amount": amount.value, "seats": input.seats}),
+        };
+        record(&shop, &organiser, change).await;
+    }
+    if let Some(payment) = refund {
+        order = shop.give_back(&payment).await?;
+    }
+    let response = Json(OrganiserOrder::of(order, &organiser)).into_response();
+    Ok(mark_replayed(response, amount.is_replayed))
 }
 
 /// An order with everything about its money.

@@ -140,6 +140,29 @@ impl Inventory {
         .await
     }
 
+    /// As `begin_refund_of`, once: a repeated attempt begins no other. Returns the amount, the refund if
+    /// it is on its way still, and the order as it is.
+    pub async fn begin_refund_once(
+        &self,
+        event: &EventId,
+        order: &str,
+        seats: Option<Vec<String>>,
+        attempt: Option<Attempt>,
+    ) -> Result<(Once<i64>, Option<PaymentRef>, Order), Refused> {
+        let order = order.to_owned();
+        let subject = Subject::fresh(event, Target::Order(order.clone())).once(attempt.as_ref());
+        self.decide(subject, move |work| {
+            let amount = work.once(attempt.as_ref(), |work| {
+                let begun = work.begin_refund(&order, seats.as_deref())?;
+                Ok(begun.refund.map_or(0, |refund| refund.amount))
+            })?;
+            let row = work.records.order(&order).ok_or(Refused::NoSuchOrder)?;
+            let shown = work.event_state.show(row);
+            Ok((amount, work.open_refund_of(&order), shown))
+        })
+        .await
+    }
+
     /// Returns the order of a payment.
     pub async fn show_paid(&self, payment: &PaymentRef) -> Result<Order, Refused> {
         let order = payment.order.clone();

@@ -39,6 +39,42 @@ async fn an_order_that_costs_nothing_is_confirmed_at_once_and_refunded_without_m
 }
 
 #[tokio::test]
+async fn a_refund_that_is_repeated_under_its_key_gives_nothing_more_back() {
+    for mut bench in halls().await {
+        let ada = bench.fan(1).await;
+        let order = bench.buy(&ada, &["st-A-1", "st-A-2", "st-A-3"]).await;
+        let begin = async |bench: &Bench, id: &str, body: &str, seats: &[&str]| {
+            let seats = seats.iter().map(|seat| (*seat).to_owned()).collect();
+            let begun = bench.seats.begin_refund_once(
+                &bench.event,
+                &order.id,
+                Some(seats),
+                attempt(id, body),
+            );
+            let (amount, refund, order) = begun.await?;
+            Ok::<_, Refused>((amount.value, amount.is_replayed, refund, order.refunded))
+        };
+        let (amount, is_replayed, refund, _) =
+            begin(&bench, "one", "A-2", &["st-A-2"]).await.unwrap();
+        assert_eq!((amount, is_replayed), (4500, false));
+        let again = begin(&bench, "one", "A-2", &["st-A-2"]).await.unwrap();
+        assert_eq!((again.0, again.1, &again.2), (4500, true, &refund));
+        bench.seats.refunded(&refund.unwrap()).await.unwrap();
+        for _ in 0..2 {
+            let again = begin(&bench, "one", "A-2", &["st-A-2"]).await.unwrap();
+            assert_eq!((again.0, again.1, again.2), (4500, true, None));
+            assert_eq!(again.3.unwrap().amount, 4500);
+            bench.reopen().await;
+        }
+        assert_eq!(bench.refunds().await, []);
+        let another = begin(&bench, "one", "A-3", &["st-A-3"]).await;
+        assert_eq!(another.unwrap_err(), Refused::Mismatch);
+        let (amount, is_replayed, ..) = begin(&bench, "two", "A-3", &["st-A-3"]).await.unwrap();
+        assert_eq!((amount, is_replayed), (4500, false));
+    }
+}
+
+#[tokio::test]
 async fn a_seat_is_refunded_alone_once_and_no_more_than_was_paid_goes_back() {
     for bench in halls().await {
         let ada = bench.fan(1).await;

@@ -147,6 +147,7 @@ async fn operations_say_where_they_heed_an_idempotency_key_and_need_no_body() {
         "post /api/v1/orders",
         "post /api/v1/organiser/events",
         "post /api/v1/organiser/events/{event}/orders",
+        "post /api/v1/organiser/events/{event}/orders/{order}/refund",
         "post /api/v1/organiser/events/{event}/orders/{order}/reseat",
         "post /api/v1/payments/simulated/{payment}",
     ];

@@ -1,6 +1,7 @@
-//! A join whose answer is lost and that is sent again makes one place.
+//! Requests whose answers are lost and that are sent again: a join makes one place, a refund gives the
+//! money back once.
 
-use crate::stage::{KEY, Stage};
+use crate::stage::{CARD, KEY, Stage, word};
 use hyper::{Method, StatusCode};
 use serde_json::json;
 use std::time::Duration;
@@ -69,4 +70,45 @@ async fn a_fan_whose_place_the_store_made_but_did_not_tell_in_time_has_one_place
     let event = "/api/v1/events/lost";
     stage.until(event, "", |event| event["waiting"] == 2).await;
     assert_one_place(&stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_an_organiser_sends_again_gives_the_money_back_once() {
+    let stage = Stage::open().await;
+    stage.event("lost", json!({})).await;
+    let session = stage.session("lost").await;
+    let seats = json!({"seats": ["st-A-1", "st-A-2"]});
+    let hold = stage.hold("lost", &session, seats).await;
+    let order = stage.order(&session, &hold.body).await;
+    let order = stage.pay(&session, &order, CARD).await.body;
+    let refund = format!(
+        "/api/v1/organiser/events/lost/orders/{}/refund",
+        word(&order["id"])
+    );
+    let bearer = format!("Bearer {KEY}");
+    let send = async |key: &str, seat: &str| {
+        let heads = [
+            ("authorization", bearer.as_str()),
+            ("idempotency-key", key),
+            ("content-type", "application/json"),
+        ];
+        let body = json!({"seats": [seat]}).to_string();
+        stage.send(Method::POST, &refund, &heads, &body).await
+    };
+    for _ in 0..2 {
+        let (status, order) = send("one", "st-A-1").await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(order["refunded"]["amount"], 4500);
+    }
+    let (status, problem) = send("one", "st-A-2").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(word(&problem["type"]).ends_with("idempotency-mismatch"));
+    let (status, _) = send("two", "st-A-1").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let audit = stage.get("/api/v1/organiser/audit?event=lost", KEY).await;
+    let refunds = audit.body["entries"].as_array().unwrap().iter();
+    assert_eq!(
+        refunds.filter(|it| it["action"] == "order.refund").count(),
+        1
+    );
 }
