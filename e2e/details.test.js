@@ -1,5 +1,6 @@
 // An event's details from the console to the tickets: dates with their zone, colours, drafts, pages for all.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
 import { accessible, launch, noteShifts, person, shoot, sound, still } from "./browser.js";
 import { orderInBrowser } from "./fan.js";
@@ -144,6 +145,20 @@ test("date, zone, place, colours and links are on every page of a fan, down to t
       await ticket.getByText(text).first().waitFor();
   await shown("the order");
   await shoot(fan, "order-with-details", { fullPage: true });
+  const download = fan.waitForEvent("download");
+  await fan.getByRole("link", { name: "Add to your calendar" }).click();
+  assert.equal((await download).suggestedFilename(), "full.ics");
+  const image = fan.locator(".ticket img").first();
+  const svg = atob((await image.getAttribute("src")).split(",")[1]);
+  // Around the code is a margin of four modules.
+  const modules = Number(svg.match(/viewBox="0 0 (\d+) /)[1]);
+  const centimetres = ((await image.boundingBox()).width / 96) * 2.54;
+  assert.ok((centimetres * (modules - 8)) / modules >= 4, "the code is at least 4 cm wide");
+  const printed = await fan.pdf({ format: "A4" });
+  const text = execFileSync("pdftotext", ["-layout", "-", "-"], { input: printed, encoding: "utf8" });
+  const pages = text.split("\f").slice(0, -1);
+  assert.equal(pages.length, 2, "a page for each ticket");
+  for (const page of pages) assert.match(page, /Great Hall/);
   sound(fan);
 });
 

@@ -110,7 +110,7 @@ function show(url, first, mails) {
     for (const seat of details.seats) if (seat.state !== "sold") chosen.delete(seat.id);
     seats.replaceChildren(...seatTable(details, chosen, refund(details)));
     tickets.hidden = !may("operator") || details.seats.every((/** @type {any} */ seat) => seat.state !== "sold");
-    const one = (/** @type {any} */ payment) => paymentCard(payment, chosen, settled);
+    const one = (/** @type {any} */ payment) => paymentCard(payment, details.seats, chosen, settled);
     payments.replaceChildren(...details.payments.toReversed().map(one));
     moving.update(details);
     listInvoices().catch(() => {});
@@ -130,7 +130,7 @@ function show(url, first, mails) {
     const back = amountOf(details, sold, ids);
     const who = details.order.buyer?.name ?? phrase("console.refund.buyer");
     const key = ids ? "console.refund.sure" : "console.refund.sure_all";
-    if (!confirm(phrase(key, { amount: back, who, seats: ids?.join(", ") }))) return;
+    if (!confirm(phrase(key, { amount: back, who, seats: places(sold, ids ?? []) }))) return;
     await call("POST", `${url}/refund`, { body: ids ? { seats: ids } : {} });
     const now = await call("GET", url);
     draw(now);
@@ -283,15 +283,18 @@ function seatTable(details, chosen, refund) {
   ];
 }
 
-/** @param {any} part of a payment that was refunded */
-function refundedFor(part) {
+/** The labels of some seats; the id of one that is the order's no more. @param {any[]} seats @param {Iterable<string>} ids */
+const places = (seats, ids) => [...ids].map((id) => seats.find((seat) => seat.id === id)?.label ?? id).join("; ");
+
+/** @param {any} part of a payment that was refunded @param {any[]} seats */
+function refundedFor(part, seats) {
   const moved = (part.differences ?? []).map((/** @type {any} */ one) => one.seat);
-  if (moved.length) return phrase("console.refund.move", { seats: moved.join(", ") });
-  return part.seats.join(", ") || phrase(part.done ? "console.refund.no_seat" : "console.refund.rest");
+  if (moved.length) return phrase("console.refund.move", { seats: places(seats, moved) });
+  return places(seats, part.seats) || phrase(part.done ? "console.refund.no_seat" : "console.refund.rest");
 }
 
-/** @param {any} payment @param {Set<string>} chosen @param {(details: any, payment: string) => void} settled */
-function paymentCard(payment, chosen, settled) {
+/** @param {any} payment @param {any[]} seats @param {Set<string>} chosen @param {(details: any, payment: string) => void} settled */
+function paymentCard(payment, seats, chosen, settled) {
   const facts = [
     phrase("console.payment.attempt", { number: payment.attempt, provider: payment.provider }),
     phrase("console.payment.taken", { taken: money(payment.captured), amount: money(payment.amount) }),
@@ -318,7 +321,7 @@ function paymentCard(payment, chosen, settled) {
       {},
       phrase(part.done ? "console.refund.part_done" : "console.refund.part", {
         amount: money(part.amount),
-        what: refundedFor(part),
+        what: refundedFor(part, seats),
       }),
     ),
   );
@@ -360,7 +363,7 @@ function paymentCard(payment, chosen, settled) {
     ...(payment.outside
       ? [make("p", { className: "note" }, phrase("console.payment.outside", { note: payment.outside }))]
       : []),
-    ...(payment.review ? reviewBox(payment.review, chosen, settled) : []),
+    ...(payment.review ? reviewBox(payment.review, seats, chosen, settled) : []),
     ...(parts.length ? [make("h3", {}, phrase("console.payment.refunds")), make("ul", {}, ...parts)] : []),
     ...(disputes.length ? [make("h3", {}, phrase("console.payment.disputes")), make("ul", {}, ...disputes)] : []),
     ...(steps.length
@@ -369,8 +372,8 @@ function paymentCard(payment, chosen, settled) {
   );
 }
 
-/** @param {any} review @param {Set<string>} chosen @param {(details: any, payment: string) => void} settled */
-function reviewBox(review, chosen, settled) {
+/** @param {any} review @param {any[]} seats @param {Set<string>} chosen @param {(details: any, payment: string) => void} settled */
+function reviewBox(review, seats, chosen, settled) {
   const then = (/** @type {any} */ details) => settled(details, review.payment);
   const buttons = may("operator")
     ? simple(review).map((/** @type {string} */ how) => settleButton(review, how, then))
@@ -379,7 +382,7 @@ function reviewBox(review, chosen, settled) {
     buttons.push(
       button({}, phrase("console.settle.take_back"), async () => {
         if (!chosen.size) throw new Error(phrase("console.settle.choose_seats"));
-        if (!confirm(phrase("console.settle.take_back.sure", { seats: [...chosen].join(", ") }))) return;
+        if (!confirm(phrase("console.settle.take_back.sure", { seats: places(seats, chosen) }))) return;
         then(
           await call("POST", `${reviewUrl(review)}/settle`, { body: { how: "take_back_seats", seats: [...chosen] } }),
         );

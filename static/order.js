@@ -105,6 +105,8 @@ async function load() {
   $("price").hidden = false;
   $("invoices").replaceChildren(...invoices);
   /** @type {HTMLButtonElement} */ ($("pdf")).disabled = !tickets.length;
+  $("calendar").hidden = !order.tickets || Boolean(cancelled) || !(Date.parse(about.details?.starts_at) > Date.now());
+  /** @type {HTMLAnchorElement} */ ($("calendar").firstElementChild).href = `/e/${order.event}/calendar.ics`;
   if (order.tickets) {
     $("tickets").replaceChildren(...tickets);
     $("keep").hidden = false;
