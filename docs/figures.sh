@@ -32,6 +32,9 @@ echo "joins over HTTP, journaled and acknowledged (loadtest fans --joins-only --
 for key in joins,_acknowledged__s join_p99_ms; do median "$key" <"$results/joins"; done
 echo "journeys from token to tickets, two seats each (loadtest rush --buyers 5000)"
 for key in seats_booked_durably__s token_to_tickets_p99_ms server_cpu_percent_of_a_core; do median "$key" <"$results/rush"; done
+for _ in $(seq "$rounds"); do "$bin/loadtest" door --json >>"$results/door" 2>/dev/null; done
+echo "check-ins of a full house at two doors (loadtest door)"
+for key in check-ins__s scan_p99_ms; do median "$key" <"$results/door"; done
 for _ in $(seq "$rounds"); do
   serve; "$bin/loadtest" fans --fans 18000 --seconds "${SECONDS_WATCHED:-30}" --url "$url" --pid $server --json >>"$results/fans" 2>/dev/null; stop
 done

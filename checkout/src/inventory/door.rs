@@ -194,8 +194,7 @@ impl Inventory {
         let visitor = found.visitor.ok_or(Refused::TicketVoid)?;
         let mut told = about_ticket(event_type, event, ticket, visitor, self.now());
         told.traceparent = Parent::current().traceparent();
-        let before = self.set_check_in(event, &found.id, check_in, told).await?;
-        Ok(before.ok_or(Refused::TicketVoid)?.check_in)
+        self.set_check_in(event, &found.id, check_in, told).await
     }
 
     /// Returns the check-ins of an event.

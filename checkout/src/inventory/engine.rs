@@ -196,14 +196,17 @@ pub trait Engine: Send + Sync {
     async fn ticket(&self, event: &EventId, id: &str) -> Result<Option<DoorTicket>, Refused>;
 
     /// Checks a valid ticket in, if it is not, or takes that back, if it is; `told` is written if
-    /// that changes something. Returns the ticket as it was before.
+    /// that changes something. Returns the check-in of before.
+    ///
+    /// # Errors
+    /// `TicketVoid` if the ticket is not valid.
     async fn set_check_in(
         &self,
         event: &EventId,
         id: &str,
         check_in: Option<CheckIn>,
         told: OutboxEntry,
-    ) -> Result<Option<DoorTicket>, Refused>;
+    ) -> Result<Option<CheckIn>, Refused>;
 
     /// Returns the tickets after an id, in order of ids, also those that were given back, at most
     /// `limit`.

@@ -202,7 +202,7 @@ impl Engine for Mortal {
         id: &str,
         check_in: Option<CheckIn>,
         told: OutboxEntry,
-    ) -> Result<Option<DoorTicket>, Refused> {
+    ) -> Result<Option<CheckIn>, Refused> {
         self.death.stop().await;
         self.living.set_check_in(event, id, check_in, told).await
     }

@@ -348,7 +348,7 @@ impl Engine for Postgres {
         id: &str,
         check_in: Option<CheckIn>,
         told: OutboxEntry,
-    ) -> Result<Option<DoorTicket>, Refused> {
+    ) -> Result<Option<CheckIn>, Refused> {
         self.store_check_in(event, id, check_in.as_ref(), told)
             .await
     }

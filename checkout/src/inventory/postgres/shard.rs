@@ -1,5 +1,6 @@
 //! One database with its replicas, as this node uses it.
 
+use super::batched::Batched;
 use super::clock::StoreClock;
 use super::config::{DatabaseConfig, shown};
 use super::connection::Connection;
@@ -10,6 +11,7 @@ use super::database::{
 use super::listener::{Notification, listen};
 use super::{migrate, pooler};
 use crate::inventory::best_available::Peer;
+use crate::inventory::door_ticket::DoorTicket;
 use crate::inventory::personal;
 use crate::inventory::seat_map::VERSION_MS;
 use futures_util::future::join_all;
@@ -37,6 +39,9 @@ const TAG_DIGITS: usize = 6;
 /// Largest number of notifications waiting to be read.
 const NOTIFICATIONS_MAX: usize = 1000;
 
+/// Event and id of a ticket.
+pub(super) type TicketKey = (EventId, String);
+
 /// One database.
 pub(super) struct Shard {
     /// Host, port and name.
@@ -55,6 +60,8 @@ pub(super) struct Shard {
     pub(super) keys: Arc<SealingKeys>,
     /// For lists and figures, unless a replica has them.
     pub(super) lister: Database,
+    /// Looks for tickets at doors.
+    pub(super) ticket_lookups: Batched<TicketKey, Option<DoorTicket>>,
     /// For deliveries to webhooks.
     pub(super) webhooks: Database,
     /// For statements that take long, so that none waits behind them.
@@ -109,6 +116,7 @@ impl Shard {
             reader: Database::new("reader", direct.clone(), READERS_MAX, ANSWER),
             keys,
             lister: Database::new("lists", direct.clone(), LISTS_MAX, ANSWER),
+            ticket_lookups: Batched::default(),
             webhooks: Database::new("webhooks", direct.clone(), WEBHOOKS_MAX, ANSWER),
             slow: Database::new("slow", direct.clone(), SLOW_MAX, SLOW_ANSWER),
             replicas: replicas.cloned().map(Replica::new).collect(),

@@ -239,7 +239,7 @@ impl Engine for Sqlite {
         id: &str,
         check_in: Option<CheckIn>,
         told: OutboxEntry,
-    ) -> Result<Option<DoorTicket>, Refused> {
+    ) -> Result<Option<CheckIn>, Refused> {
         let (event, id) = (event.clone(), id.to_owned());
         self.step(move |store, _| store.set_check_in(&event, &id, check_in.as_ref(), &told))
             .await

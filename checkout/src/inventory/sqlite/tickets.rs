@@ -48,14 +48,13 @@ impl Store {
         id: &str,
         check_in: Option<&CheckIn>,
         told: &OutboxEntry,
-    ) -> Step<Option<DoorTicket>> {
-        let Ok(found) = self.find_ticket(event, id)? else {
-            return Ok(Ok(None));
+    ) -> Step<Option<CheckIn>> {
+        let Ok(Some(before)) = self.find_ticket(event, id)? else {
+            return Ok(Err(Refused::TicketVoid));
         };
-        let before = found.filter(|found| found.is_valid);
-        let Some(before) = before else {
-            return Ok(Ok(None));
-        };
+        if !before.is_valid {
+            return Ok(Err(Refused::TicketVoid));
+        }
         if before.check_in.is_none() == check_in.is_some() {
             self.write()?;
             self.db
@@ -76,7 +75,7 @@ impl Store {
                 event_state.visitors.take(visitor);
             }
         }
-        Ok(Ok(Some(before)))
+        Ok(Ok(before.check_in))
     }
 }
 
