@@ -38,7 +38,7 @@ for (const width of [1280, 360])
     await page.getByRole("button", { name: "Move it and refund €17.00" }).click();
     await page.getByText("Moved from Stalls, row A, seat 1 to Circle, row B, seat 3").waitFor();
     await page.getByRole("cell", { name: "Circle, row B, seat 3", exact: true }).waitFor();
-    await page.getByText("€17.00 given back for the move to ci-B-3").waitFor();
+    await page.getByText("€17.00 given back for the move to Circle, row B, seat 3").waitFor();
     await page.getByLabel("Ticket of").selectOption("Circle, row B, seat 3");
     await seat.fill("Stalls, row A, seat 1");
     await page.getByRole("button", { name: "Show the difference" }).click();
